@@ -1,0 +1,39 @@
+# make sweep   set everything up and sweep this machine's own devices
+# make test    set everything up, build the wheel, and pass the tests against it
+# make lint    ruff and mypy
+# make lab     everything the laboratory has (root, Debian or Ubuntu, x86-64)
+
+SOURCES := $(shell find pcifma plugins -name '__pycache__' -prune -o -type f -print 2>/dev/null) pyproject.toml hatch_build.py README.md LICENSE
+STAMP := .venv/.installed
+
+.PHONY: sweep test lint lab clean
+
+# Exit statuses 1 (errors found) and 3 (not everything could be looked at) are results, not failures.
+sweep: $(STAMP)
+	@.venv/bin/pcifma sweep || { status=$$?; [ $$status -eq 1 ] || [ $$status -eq 3 ]; }
+
+test: .venv-test/.installed
+	.venv-test/bin/pytest
+
+lint: .venv-test/.installed
+	.venv-test/bin/ruff check .
+	.venv-test/bin/mypy
+
+lab: .venv-test/.installed
+	.venv-test/bin/pytest tests/lab -m "lab or lab_full"
+
+$(STAMP): $(SOURCES) .ci/setup
+	.ci/setup .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . && .venv/bin/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+# The tests run against the built wheel, never against the checkout.
+.venv-test/.installed: $(SOURCES) .ci/setup
+	.ci/setup .venv-test
+	rm -rf dist && .venv-test/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	wheel=$$(echo dist/*.whl) && .venv-test/bin/pip install --quiet --disable-pip-version-check "$$wheel[test]" && \
+		.venv-test/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$wheel"
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-test dist build

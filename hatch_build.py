@@ -1,0 +1,39 @@
+"""Build hook: built-in plugins go into the wheel as pcifma/builtin, their YAML compiled to JSON beside it.
+
+The sweep path parses no YAML; in a checkout, where nothing was compiled, the loader reads the YAML itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class BuiltinPlugins(BuildHookInterface):
+    """Collects plugins/<name> below pcifma/builtin, with each `x.yaml` also as `x.json`."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            return  # the loader finds plugins/ beside the package
+        source = Path(self.root) / "plugins"
+        self.stage = Path(tempfile.mkdtemp(prefix="pcifma-builtin-"))
+        for path in sorted(p for p in source.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            target = self.stage / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            if path.suffix == ".yaml":
+                data = yaml.safe_load(path.read_text(encoding="utf-8"))
+                target.with_suffix(".json").write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
+        for path in sorted(p for p in self.stage.rglob("*") if p.is_file()):
+            build_data["force_include"][str(path)] = f"pcifma/builtin/{path.relative_to(self.stage)}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        shutil.rmtree(getattr(self, "stage", ""), ignore_errors=True)

@@ -1,0 +1,92 @@
+"""The three seams: ConfigSpace (bytes of one Function), Host (named facts and record streams), Clock. Nobody above knows
+whether a machine is live, a capture or a fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pcifma.regs.bdf import Bdf
+
+Kind = Literal["live", "sysfs", "capture", "fixture"]
+
+
+class ConfigSpace(Protocol):
+    """Configuration space of one Function."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that can be read from here: 64 (no privilege), 256, or 4096; captures may end anywhere."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly *length* bytes at *offset*; ShortReadError, GoneError or BusyError, never 0xff in their place."""
+
+
+class WritableConfigSpace(ConfigSpace, Protocol):
+    """Held by the keeper alone, and by fixtures, where clearing is testable."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write *data* (1, 2 or 4 bytes, one register); WriteRefusedError if the kernel refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a Host stream, as the kernel gave it: *name* of the stream, fields, boot time in ns."""
+
+    stream: str
+    fields: Mapping[str, str]
+    boot_ns: int
+
+
+class Host(Protocol):
+    """Facts of the host by their path, as `/proc/cmdline` or `/sys/bus/pci/devices/0000:00:03.0/power_state`.
+
+    A recorded host is a directory with the same paths, so that any fact can be recorded and replayed.
+    """
+
+    def read(self, path: str) -> bytes | None:
+        """The file's content; None where it does not exist or may not be read (see *why*)."""
+
+    def entries(self, path: str) -> tuple[str, ...]:
+        """Sorted names in the directory; empty where it does not exist."""
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link points (its text), or None."""
+
+    def why(self, path: str) -> str:
+        """Why *read* gave None: `absent`, `not recorded`, `permission denied`, `masked by the container`, …"""
+
+    def stream(self, name: str) -> Iterator[Record]:
+        """Records of a stream (`uevent`, `aer_event`, `mce_record`, `irq`) that are there now; empty if there is none."""
+
+
+class Clock(Protocol):
+    """Time. Windows run on boot time; wall time is for people."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970, UTC."""
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since boot, suspend included; never goes back."""
+
+    def wait_until(self, boot_ns: int) -> None:
+        """Return when boot_ns() is at least *boot_ns*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One source of truth, live or recorded: its Functions' configuration spaces, host facts, and clock.
+
+    *name* is the host's name (a capture's file name); *boot* its boot id; *unread* the Functions that are known to exist
+    but cannot be read from here, with the reason.
+    """
+
+    kind: Kind
+    name: str
+    boot: str
+    configs: Mapping[Bdf, ConfigSpace]
+    host: Host
+    clock: Clock
+    unread: Mapping[Bdf, str] = field(default_factory=dict)

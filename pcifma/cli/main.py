@@ -1,0 +1,62 @@
+"""The `pcifma` command: finds the verb's file, catches every PcifmaError once, and turns it into an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from pcifma import __version__
+from pcifma.errors import PcifmaError
+
+# One row a verb: its file below pcifma/cli, and what `pcifma --help` says of it. A verb is imported only when it is used.
+VERBS: dict[str, str] = {}
+
+EXIT_TROUBLE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """A group whose commands are the rows of VERBS; `pcifma/cli/<verb>.py` has the click command `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, imported now."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"pcifma.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table, without importing any."""
+        if VERBS:
+            with formatter.section("Commands"):
+                formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pcifma")
+def pcifma() -> None:
+    """Find PCIe errors that no interrupt will ever report, and say which part is at fault."""
+
+
+def run(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 nothing found, 1 found, 2 trouble, 3 could not look everywhere, 130 interrupted."""
+    try:
+        status = pcifma.main(args=argv, standalone_mode=False)
+    except click.exceptions.Abort:
+        status = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except click.ClickException as err:
+        err.show()
+        status = EXIT_TROUBLE
+    except PcifmaError as err:
+        print(f"pcifma: {err}", file=sys.stderr)
+        status = EXIT_TROUBLE
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,1 @@
+"""Which Functions exist and how they connect: ports, links, slots, serials, FMRIs."""

@@ -1,0 +1,54 @@
+"""The fabric: all Functions of a machine and how they connect. An immutable snapshot with an id of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pcifma.fabric.function import Function
+from pcifma.regs.bdf import Bdf
+
+ROOT_PORT = 0x4
+_PARTNER_ABOVE = frozenset({0x0, 0x1, 0x5, 0x7})  # Endpoint, Legacy Endpoint, Upstream Port, PCIe to PCI bridge
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """Functions by address, in address order. *id* changes when, and only when, a Function or a connection changes."""
+
+    id: str
+    functions: Mapping[Bdf, Function]
+    below: Mapping[Bdf, tuple[Bdf, ...]] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Function]:
+        return iter(self.functions.values())
+
+    def __getitem__(self, bdf: Bdf) -> Function:
+        return self.functions[bdf]
+
+    def get(self, bdf: Bdf) -> Function | None:
+        """The Function at *bdf*, or None."""
+        return self.functions.get(bdf)
+
+    def parent(self, function: Function) -> Function | None:
+        """The bridge above, or None on a root bus."""
+        return None if function.parent is None else self.functions.get(function.parent)
+
+    def children(self, function: Function) -> tuple[Function, ...]:
+        """The Functions on the bridge's secondary bus, in address order."""
+        return tuple(self.functions[b] for b in self.below.get(function.bdf, ()))
+
+    def path(self, function: Function) -> tuple[Function, ...]:
+        """From the Function on the root bus down to *function*, both included."""
+        found = [function]
+        while (above := self.parent(found[-1])) is not None and above not in found:
+            found.append(above)
+        return tuple(reversed(found))
+
+    def root_port(self, function: Function) -> Function | None:
+        """The Root Port that messages of *function* reach (itself, if it is one); None for RCiEPs and conventional PCI."""
+        return next((f for f in self.path(function) if f.dev_type == ROOT_PORT), None)
+
+    def link_partner(self, function: Function) -> Function | None:
+        """The port at the upper end of the link that *function* is the lower end of; None where there is no such link."""
+        return self.parent(function) if function.dev_type in _PARTNER_ABOVE else None

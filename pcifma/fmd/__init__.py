@@ -1,0 +1,1 @@
+"""The fault management daemon: log, dispatch, SERD, cases, control socket, keeper."""

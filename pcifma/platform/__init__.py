@@ -1,0 +1,1 @@
+"""Who else is listening: hypervisor, owner of AER, MSI, the reporting path of an error message."""

@@ -1,0 +1,41 @@
+"""For each Function: who would hear an error message from it, and why not. Contract 4.3."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Owner = Literal["native", "firmware", "none", "guest", "hidden", "unknown"]
+MsiState = Literal["on", "off", "intx", "absent", "broken"]
+Sees = Literal["each", "first-only"]
+Action = Literal["listen", "poll", "clear"]
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a message of each severity reaches somebody; None where that cannot be known from here (`why` says so)."""
+
+    correctable: bool | None
+    nonfatal: bool | None
+    fatal: bool | None
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `pcifma coverage --json`. *served_by* is the Root Port or RCEC whose interrupt would tell; *msi* is its
+    state. *plan* is empty where the Function is skipped, and has `poll` whenever a `heard` is not true.
+    """
+
+    class_: Literal["coverage"] = msgspec.field(name="class", default="coverage")
+    version: int = 1
+    device: str
+    type: str
+    hypervisor: str
+    role: str
+    owner: Owner
+    served_by: str | None
+    msi: MsiState | None
+    heard: Heard
+    sees: Sees
+    why: list[str]
+    plan: list[Action]
+    guest: str | msgspec.UnsetType = msgspec.UNSET

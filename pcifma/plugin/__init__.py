@@ -1,0 +1,52 @@
+"""The plugin API: all that a plugin may import. Version 1.
+
+A plugin is a directory with plugin.yaml and plugin.py; docs/plugins.md walks through one.
+"""
+
+from pcifma.access.seam import Host, Record
+from pcifma.event.case import ListEvent, Suspect
+from pcifma.event.ereport import Ereport, PayloadValue, Severity
+from pcifma.fabric.fabric import Fabric
+from pcifma.fabric.function import FoundCapability, Function, Slot
+from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
+from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
+from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Access, Capability, Field, Location, Register
+
+API_VERSION = 1
+
+__all__ = [
+    "API_VERSION",
+    "HOST",
+    "Access",
+    "Bdf",
+    "Capability",
+    "Case",
+    "Ereport",
+    "Evidence",
+    "Fabric",
+    "Field",
+    "Finding",
+    "FoundCapability",
+    "Function",
+    "Host",
+    "ListEvent",
+    "Location",
+    "Module",
+    "PayloadValue",
+    "PropertyValue",
+    "Read",
+    "Record",
+    "Register",
+    "Serd",
+    "Services",
+    "Severity",
+    "Slot",
+    "Snapshot",
+    "Source",
+    "Suspect",
+    "Target",
+    "Tier",
+    "Watch",
+    "When",
+]

@@ -1,0 +1,30 @@
+"""A plugin's manifest, plugin.yaml: what it is called, of which kind it is, what it subscribes to, its properties."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PropertyType = Literal["bool", "int", "number", "size", "time", "string", "list"]
+
+
+class Property(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A typed property: *default* in the notation of configuration files (`10s`, `4MiB`), *about* one line."""
+
+    type: PropertyType
+    default: bool | int | float | str | list[str]
+    about: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """plugin.yaml. *subscribe*: class globs, for modules. *streams*: Host streams that a source listens to."""
+
+    name: str
+    version: str
+    api: int
+    kind: Literal["source", "module"]
+    about: str = ""
+    subscribe: list[str] = []
+    streams: list[str] = []
+    properties: dict[str, Property] = {}

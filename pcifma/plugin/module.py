@@ -1,0 +1,124 @@
+"""The two kinds of plugin, and the services that the daemon gives to a module. poll and fmd implement these Protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from pcifma.access.seam import Host
+from pcifma.event.case import ListEvent, Suspect
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.fabric import Fabric
+from pcifma.plugin.watch import Finding, Snapshot, Watch
+
+PropertyValue = bool | int | float | str | list[str]
+"""A property of plugin.yaml after typing: bool, int, number (float), size (bytes as int), time (seconds as float), string, list."""
+
+
+class Source(Protocol):
+    """A source plugin: two pure functions. It never polls, keeps no state, gets no handle, writes nothing."""
+
+    def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
+        """What to look at on this fabric. Called again whenever the fabric changes."""
+
+    def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
+        """What *now* means; *before* is the previous snapshot of the same target (None on a first look)."""
+
+
+class Serd(Protocol):
+    """A soft error rate discriminator: fires when more than n events lie within t."""
+
+    def record(self, event: Ereport) -> bool:
+        """Count *event* (its `count` times) at its boot time; True when the engine has fired (and is then reset)."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+
+class Case(Protocol):
+    """A case in the making. States and transitions are drawn in pcifma/fmd/case.py."""
+
+    @property
+    def uuid(self) -> str:
+        """The case's uuid."""
+
+    @property
+    def state(self) -> str:
+        """UNSOLVED, SOLVED, CLOSE_WAIT, CLOSED, REPAIRED or RESOLVED."""
+
+    def add_ereport(self, event: Ereport) -> None:
+        """Make *event* part of the evidence."""
+
+    def add_suspect(self, suspect: Suspect) -> None:
+        """Name a suspect; certainties are normalised to 100 when solved."""
+
+    def solve(self, code: str, *, severity: str, urgency: str) -> None:
+        """Publish the suspect list (list.suspect)."""
+
+    def close(self) -> None:
+        """The case needs no more attention from its diagnosis engine."""
+
+
+class Services(Protocol):
+    """What the daemon does for one module. All of it is checkpointed in one transaction with the module's cursor."""
+
+    @property
+    def properties(self) -> Mapping[str, PropertyValue]:
+        """The module's typed properties, defaults filled in."""
+
+    @property
+    def fabric(self) -> Fabric:
+        """The fabric as it is now."""
+
+    @property
+    def host(self) -> Host:
+        """Facts of the host."""
+
+    def now_ns(self) -> int:
+        """Boot time of the event being handled, or now, in ns."""
+
+    def count(self, statistic: str, n: int = 1) -> None:
+        """Add *n* to a statistic, shown by `pcifma stat -m`."""
+
+    def open_case(self, key: str) -> Case:
+        """The module's open case under *key*, or a new one."""
+
+    def cases(self) -> Iterable[Case]:
+        """The module's cases that are not closed."""
+
+    def serd(self, name: str, n: int, t_s: float) -> Serd:
+        """The module's SERD engine *name*, made if needed: fires on event n+1 within *t_s* seconds."""
+
+    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
+        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
+
+    def disarm(self, timer: str) -> None:
+        """Forget the timer."""
+
+    def get(self, buffer: str) -> bytes | None:
+        """A checkpointed buffer's content."""
+
+    def put(self, buffer: str, data: bytes) -> None:
+        """Set a checkpointed buffer (at most 1 MiB)."""
+
+    def post(self, finding: Finding) -> None:
+        """Post an ereport of the module's own."""
+
+
+class Module(Protocol):
+    """A module plugin; its file has `open(services) -> Module`. Events come one at a time, in log order."""
+
+    def recv(self, event: Ereport | ListEvent) -> None:
+        """Take one event of a subscribed class."""
+
+    def timeout(self, timer: str, data: str) -> None:
+        """A timer armed by this module has run out."""
+
+    def close(self) -> None:
+        """The module is being unloaded."""
+
+    def stats(self) -> Mapping[str, int]:
+        """Statistics of its own, beside those that the daemon keeps."""
+
+    def topo(self, fabric: Fabric) -> None:
+        """The fabric has changed."""

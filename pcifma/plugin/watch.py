@@ -1,0 +1,120 @@
+"""What a source plugin declares: targets, watches, what else to read, and what it makes of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pcifma.access.seam import Record
+from pcifma.event.ereport import PayloadValue, Severity
+from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Location
+
+When = Literal["set", "clear", "change", "count", "stays"]
+Tier = Literal["fast", "slow", "event"]
+TargetKind = Literal["function", "cpu", "domain", "host"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """What is looked at: a Function (by address), a physical CPU, a guest domain, or the host itself."""
+
+    kind: TargetKind
+    name: str
+
+    @classmethod
+    def function(cls, bdf: Bdf) -> Target:
+        """The Function at *bdf*."""
+        return cls("function", str(bdf))
+
+    @property
+    def bdf(self) -> Bdf:
+        """The address of a Function target; ValueError for another kind."""
+        return Bdf.parse(self.name)
+
+    def __str__(self) -> str:
+        return self.name if self.kind in ("function", "host") else f"{self.kind}{self.name}"
+
+
+HOST = Target("host", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One register to read for a snapshot, at the watch's own target or another. *again*: read once more after all the
+    others; where the two differ the snapshot says so (`Snapshot.torn`), since then the details belong to a later error.
+    """
+
+    location: Location
+    target: Target | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A register (or host fact) whose state means trouble.
+
+    *mask* selects bits of *location*. *when*: `set` (a masked bit is 1), `clear` (is 0), `change` (differs from before),
+    `count` (a counter that moved), `stays` (set at every look for *hold* seconds). *reads*, in their order, make the
+    snapshot that normalise is given; *facts* are Host paths, `{sysfs}` standing for the target's sysfs directory.
+    A watch without *location* looks at its *facts* alone.
+    """
+
+    target: Target
+    location: Location | None = None
+    mask: int = 0xFFFFFFFF
+    when: When = "set"
+    hold: float = 0.0
+    tier: Tier = "slow"
+    reads: tuple[Read, ...] = ()
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One target's registers and facts, as read together. Raw words; what could not be read is missing.
+
+    *words* is keyed by (target, location). *held_s* says for how many seconds each `stays` watch has been true, by its
+    location. *record* is set where a listener's record, not a look, made this snapshot. *time_ns* is boot time.
+    """
+
+    target: Target
+    tick: int
+    time_ns: int
+    words: Mapping[tuple[Target, Location], int]
+    facts: Mapping[str, bytes | None] = field(default_factory=dict)
+    held_s: Mapping[Location, float] = field(default_factory=dict)
+    torn: frozenset[Location] = frozenset()
+    record: Record | None = None
+
+    def word(self, location: Location, target: Target | None = None) -> int | None:
+        """The raw word at *location* of *target* (default: the snapshot's own), or None if it was not read."""
+        return self.words.get((target or self.target, location))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The bit that an ereport stands on. *location* is a register, or a fact's path where no register is. A condition that
+    is no single bit takes a number of the plugin's choice, documented in docs/events.
+    """
+
+    target: Target
+    location: Location | str
+    bit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a plugin says of one set bit. The core makes the ereport of it: uuid, ENA, time, interval, trust.
+
+    A plugin reports every bit that is set in the snapshot, each time; the core knows which are news.
+    *class_* starts with `ereport.`. The core writes back, where that is allowed, the bit of *evidence* and no other.
+    """
+
+    class_: str
+    evidence: Evidence
+    severity: Severity
+    payload: Mapping[str, PayloadValue] = field(default_factory=dict)
+    residue: bool = False
+    count: int = 1

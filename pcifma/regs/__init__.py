@@ -1,0 +1,1 @@
+"""What bits are called: one capability a file, tables as rows, standard library only."""

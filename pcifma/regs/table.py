@@ -1,0 +1,143 @@
+"""Rows of a register table: Field, Register, Capability; and Location, how a register is named in every contract.
+
+Invariants, held by the shape test: no key, byte or bit twice, no field past its register, titles as in the specification.
+Masks are computed from fields, never typed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from dataclasses import field as default
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+
+class Access(StrEnum):
+    """How a register or field answers a write (PCIe Base Spec 7.4); an S at the end: it survives hot reset."""
+
+    RO = "ro"
+    ROS = "ros"
+    RW = "rw"
+    RWS = "rws"
+    RW1C = "rw1c"
+    RW1CS = "rw1cs"
+    HWINIT = "hwinit"
+
+    @property
+    def clearable(self) -> bool:
+        """True where writing a one clears the bit."""
+        return self in (Access.RW1C, Access.RW1CS)
+
+
+Severity = Literal["correctable", "nonfatal", "fatal", "advisory", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Bits hi:lo of a register.
+
+    *key* is *title* in snake_case. *ereport* is the class behind `ereport.` where a set bit is an error, else empty.
+    *severity* is said only where the device does not say it itself. *residue*: enumeration leaves it on healthy machines.
+    *names* gives the specification's word for a value; a value without one stays a number.
+    """
+
+    hi: int
+    lo: int
+    key: str
+    title: str
+    ereport: str = ""
+    severity: Severity | None = None
+    residue: bool = False
+    access: Access | None = None
+    names: dict[int, str] = default(default_factory=dict)
+
+    @property
+    def mask(self) -> int:
+        """The bits of this field within its register."""
+        return (1 << self.hi + 1) - (1 << self.lo)
+
+    def get(self, word: int) -> int:
+        """This field's value in *word*."""
+        return (word & self.mask) >> self.lo
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a register lies, printed as setpci names it: `ECAP_AER+4.l`, `CAP_EXP+a.w`, `98.l`.
+
+    *capability* is setpci's name, or empty for an offset from the start of configuration space. *width* is 1, 2 or 4 bytes.
+    """
+
+    capability: str
+    offset: int
+    width: int
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """Read setpci's form, hexadecimal offsets; ValueError if it is anything else."""
+        match = re.fullmatch(r"(?:((?:E?CAP_?\w*?))\+)?([0-9a-fA-F]{1,3})\.([bwlBWL])", text)
+        if match is None:
+            raise ValueError(f"{text!r} is no register name: write it as setpci does, as ECAP_AER+4.l or 3e.w")
+        return cls(match[1] or "", int(match[2], 16), {"b": 1, "w": 2, "l": 4}[match[3].lower()])
+
+    def __str__(self) -> str:
+        base = f"{self.capability}+" if self.capability else ""
+        return f"{base}{self.offset:x}.{ {1: 'b', 2: 'w', 4: 'l'}[self.width]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register at *offset* bytes from its capability, *width* bytes wide.
+
+    *ack*: a bit of it that was logged may be written back (only where *access*, or the field's, is RW1C).
+    *types*: the Device/Port Types (regs.exp.DevType) that have it; empty means all.
+    *section*: where the specification defines it.
+    """
+
+    offset: int
+    width: int
+    key: str
+    title: str
+    fields: tuple[Field, ...] = ()
+    access: Access = Access.RO
+    ack: bool = False
+    types: frozenset[int] = frozenset()
+    section: str = ""
+
+    def field_at(self, bit: int) -> Field | None:
+        """The field that holds *bit*, or None where the table has no name for it."""
+        return next((f for f in self.fields if f.lo <= bit <= f.hi), None)
+
+    def access_of(self, field: Field) -> Access:
+        """The field's own access kind, else the register's."""
+        return field.access or self.access
+
+
+CapabilityKind = Literal["header", "standard", "extended"]
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One capability structure: *id* as in its header, *name* as setpci's (`ECAP_AER`, empty for the header)."""
+
+    id: int
+    kind: CapabilityKind
+    name: str
+    key: str
+    title: str
+    registers: tuple[Register, ...]
+    section: str = ""
+
+    def location(self, register: Register) -> Location:
+        """How the contracts name *register* of this capability."""
+        return Location(self.name, register.offset, register.width)
+
+    @cached_property
+    def by_key(self) -> dict[str, Register]:
+        """Registers by key."""
+        return {r.key: r for r in self.registers}
+
+    def __getitem__(self, key: str) -> Register:
+        return self.by_key[key]

@@ -1,0 +1,1 @@
+"""The xpv provider: which hypercalls the control tools make."""
