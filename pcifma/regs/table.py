@@ -84,7 +84,7 @@ class Location:
 
     def __str__(self) -> str:
         base = f"{self.capability}+" if self.capability else ""
-        return f"{base}{self.offset:x}.{ {1: 'b', 2: 'w', 4: 'l'}[self.width]}"
+        return f"{base}{self.offset:x}.{ {1: 'b', 2: 'w', 4: 'l'}[self.width] }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,9 @@ class Register:
     """A register at *offset* bytes from its capability, *width* bytes wide.
 
     *ack*: a bit of it that was logged may be written back (only where *access*, or the field's, is RW1C).
-    *types*: the Device/Port Types (regs.exp.DevType) that have it; empty means all.
-    *section*: where the specification defines it.
+    *types*: the Device/Port Types (regs.exp.DevType) that have it; *layouts*: the header types (0, 1, 2); empty means all.
+    *since*: the least version of the capability that has it. *form*: where one capability has several layouts, which one
+    (`64-bit`, `flit`). *section*: where the specification defines it.
     """
 
     offset: int
@@ -105,6 +106,22 @@ class Register:
     ack: bool = False
     types: frozenset[int] = frozenset()
     section: str = ""
+    layouts: frozenset[int] = frozenset()
+    since: int = 1
+    form: str = ""
+
+    def excludes(self, other: Register) -> bool:
+        """True where no Function has both, so that they may share bytes."""
+        apart = self.types and other.types and not self.types & other.types
+        apart = apart or (self.layouts and other.layouts and not self.layouts & other.layouts)
+        return bool(apart or (self.form and other.form and self.form != other.form))
+
+    def present(self, dev_type: int | None, layout: int, version: int) -> bool:
+        """True where a Function has this register: Device/Port Type (None: conventional PCI), header type, capability version.
+
+        A register of several forms counts as present; which form it is, its capability says.
+        """
+        return (not self.types or dev_type in self.types) and (not self.layouts or layout in self.layouts) and version >= self.since
 
     def field_at(self, bit: int) -> Field | None:
         """The field that holds *bit*, or None where the table has no name for it."""
