@@ -80,7 +80,8 @@ class Machine:
     """One source of truth, live or recorded: its Functions' configuration spaces, host facts, and clock.
 
     *name* is the host's name (a capture's file name); *boot* its boot id; *unread* the Functions that are known to exist
-    but cannot be read from here, with the reason.
+    but cannot be read from here, with the reason. *platform* has facts that a fixture states and that override detection.
+    *complaints* are what was wrong with the source and did not keep it from being used, one line each.
     """
 
     kind: Kind
@@ -90,3 +91,5 @@ class Machine:
     host: Host
     clock: Clock
     unread: Mapping[Bdf, str] = field(default_factory=dict)
+    platform: Mapping[str, str] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
