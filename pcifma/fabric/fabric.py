@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pcifma.fabric.function import Function
+from pcifma.fabric.sighting import Sighting
 from pcifma.regs.bdf import Bdf
 
 ROOT_PORT = 0x4
@@ -14,11 +15,18 @@ _PARTNER_ABOVE = frozenset({0x0, 0x1, 0x5, 0x7})  # Endpoint, Legacy Endpoint, U
 
 @dataclass(frozen=True)
 class Fabric:
-    """Functions by address, in address order. *id* changes when, and only when, a Function or a connection changes."""
+    """Functions by address, in address order. *id* changes when, and only when, a Function or a connection changes.
+
+    *below* has the Functions under each bridge, *virtual* the VFs of each PF (they are folded: no VF is below a bridge),
+    *collectors* the RCEC of each RCiEP that one speaks for. *sightings* are what the next fabric is made from.
+    """
 
     id: str
     functions: Mapping[Bdf, Function]
     below: Mapping[Bdf, tuple[Bdf, ...]] = field(default_factory=dict)
+    virtual: Mapping[Bdf, tuple[Bdf, ...]] = field(default_factory=dict)
+    collectors: Mapping[Bdf, Bdf] = field(default_factory=dict)
+    sightings: Mapping[Bdf, Sighting] = field(default_factory=dict, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Function]:
         return iter(self.functions.values())
@@ -35,8 +43,16 @@ class Fabric:
         return None if function.parent is None else self.functions.get(function.parent)
 
     def children(self, function: Function) -> tuple[Function, ...]:
-        """The Functions on the bridge's secondary bus, in address order."""
+        """The Functions on the bridge's secondary bus, in address order; VFs are under their PF (*virtual_functions*)."""
         return tuple(self.functions[b] for b in self.below.get(function.bdf, ()))
+
+    def virtual_functions(self, function: Function) -> tuple[Function, ...]:
+        """The VFs of a PF, in address order."""
+        return tuple(self.functions[b] for b in self.virtual.get(function.bdf, ()))
+
+    def roots(self) -> tuple[Function, ...]:
+        """The Functions with nothing above them, VFs left out, in address order."""
+        return tuple(f for f in self if f.parent is None and f.physfn not in self.functions)
 
     def path(self, function: Function) -> tuple[Function, ...]:
         """From the Function on the root bus down to *function*, both included."""
@@ -48,6 +64,11 @@ class Fabric:
     def root_port(self, function: Function) -> Function | None:
         """The Root Port that messages of *function* reach (itself, if it is one); None for RCiEPs and conventional PCI."""
         return next((f for f in self.path(function) if f.dev_type == ROOT_PORT), None)
+
+    def collector(self, function: Function) -> Function | None:
+        """The RCEC that messages of an RCiEP reach, or None."""
+        rcec = self.collectors.get(function.bdf)
+        return None if rcec is None else self.functions.get(rcec)
 
     def link_partner(self, function: Function) -> Function | None:
         """The port at the upper end of the link that *function* is the lower end of; None where there is no such link."""

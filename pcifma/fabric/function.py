@@ -20,10 +20,28 @@ class FoundCapability:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a person finds the card: *label*, and *source* of that label (`slot-capability`, `smbios`, `sysfs`, `site`, …)."""
+    """Where a person finds the card: *label*, and *source* of that label (`slot-capability`, `smbios`, `sysfs`, `site`, …).
+
+    *number* is the Physical Slot Number of the port above (1 to 8191), or None. *others* are labels of other sources.
+    """
 
     label: str
     source: str
+    number: int | None = None
+    others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def agreed(self) -> bool | None:
+        """Whether all sources mean the same slot; None where there is but one source."""
+        if not self.others:
+            return None
+        return len({_last_number(label) for label in (self.label, *(label for label, _ in self.others))}) == 1
+
+
+def _last_number(label: str) -> str:
+    # "PCIe Slot 3", "SLOT 3 (G5 x16)" and "3" are one slot; a label without digits stands for itself.
+    words = "".join(c if c.isalnum() else " " for c in label.partition("(")[0]).split()
+    return next((w.lstrip("0") for w in reversed(words) if w.isdigit()), label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,8 @@ class Function:
 
     *bus_range* is (secondary, subordinate) of a bridge. *parent* is the bridge above (None: on a root bus). *physfn* is the
     PF of a Virtual Function. *serial* is the Device Serial Number, 16 hex digits. *size* is how many bytes can be read.
+    *slot* is where the card sits that this Function is on; *slot_below* is the slot that this port leads to. *unread* is
+    empty, or why its registers could not be read: `asleep`, `gone`, `busy`, `short`, … *note* is for people.
     """
 
     bdf: Bdf
@@ -54,6 +74,8 @@ class Function:
     physfn: Bdf | None = None
     sysfs: str = ""
     note: str = ""
+    slot_below: Slot | None = None
+    unread: str = ""
 
     def offset_of(self, capability: str) -> int | None:
         """Offset of the first capability with that setpci name; 0 for the header (empty name), None if absent."""

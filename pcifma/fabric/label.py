@@ -1,0 +1,63 @@
+"""Which slot a port leads to, by every source that says so: SMBIOS, the kernel's slots, the port's own Slot Capabilities.
+
+Boards lie in known ways: SMBIOS gives all slots one address, or two slots share a sysfs address. An address that names
+two slots names none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from pcifma.access.seam import Host
+from pcifma.fabric.function import Function, Slot
+from pcifma.fabric.smbios import TABLE, plain, system_slots
+from pcifma.regs.bdf import Bdf
+
+SLOTS = "/sys/bus/pci/slots"
+
+Label = tuple[str, str]
+
+
+def slots(functions: Iterable[Function], numbers: Mapping[Bdf, int], host: Host) -> dict[Bdf, Slot]:
+    """The slot below each port that has one; *numbers* are the Physical Slot Numbers by port. Trusted most comes first."""
+    smbios, sysfs = _smbios(host), _sysfs(host)
+    found = {}
+    for port in functions:
+        if port.bus_range is None:
+            continue
+        number = numbers.get(port.bdf)
+        labels = [*_smbios_labels(port, smbios), *_sysfs_labels(port, sysfs)]
+        if number:
+            labels.append((f"Slot {number}", "slot-capability"))
+        if labels:
+            (label, source), *others = labels
+            found[port.bdf] = Slot(label, source, number or None, tuple(others))
+    return found
+
+
+def _smbios(host: Host) -> dict[Bdf, str]:
+    named = [(s.address, s.designation) for s in system_slots(host.read(TABLE) or b"") if s.address is not None]
+    times = Counter(address for address, _ in named)
+    return {address: designation for address, designation in named if times[address] == 1}
+
+
+def _smbios_labels(port: Function, smbios: Mapping[Bdf, str]) -> list[Label]:
+    # Firmware gives the address of the card, or of the port above it: both are in use.
+    assert port.bus_range is not None
+    found = [text for at, text in smbios.items() if at == port.bdf or (at.segment, at.bus) == (port.bdf.segment, port.bus_range[0])]
+    return [(found[0], "smbios")] if len(found) == 1 else []
+
+
+def _sysfs(host: Host) -> dict[str, str]:
+    named = {name: (host.read(f"{SLOTS}/{name}/address") or b"").decode(errors="replace").strip() for name in host.entries(SLOTS)}
+    times = Counter(named.values())
+    return {address: plain(name) for name, address in named.items() if address and times[address] == 1}
+
+
+def _sysfs_labels(port: Function, sysfs: Mapping[str, str]) -> list[Label]:
+    assert port.bus_range is not None
+    name = sysfs.get(f"{port.bdf.segment:04x}:{port.bus_range[0]:02x}:00")
+    if not name:
+        return []
+    return [(f"Slot {name}" if name.isdigit() else name, "sysfs")]
