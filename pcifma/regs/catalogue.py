@@ -6,13 +6,17 @@ import re
 from difflib import get_close_matches
 
 from pcifma.regs.aer import AER
+from pcifma.regs.dsn import DSN
 from pcifma.regs.exp import EXP
 from pcifma.regs.header import HEADER
+from pcifma.regs.msi import MSI
+from pcifma.regs.msix import MSIX
 from pcifma.regs.name import HEADER as HEADER_NAMES
 from pcifma.regs.name import canonical
+from pcifma.regs.pm import PM
 from pcifma.regs.table import Capability, CapabilityKind, Location, Register
 
-CAPABILITIES: tuple[Capability, ...] = (HEADER, EXP, AER)
+CAPABILITIES: tuple[Capability, ...] = (HEADER, PM, MSI, EXP, MSIX, AER, DSN)
 
 BY_ID: dict[tuple[CapabilityKind, int], Capability] = {(c.kind, c.id): c for c in CAPABILITIES}
 BY_NAME: dict[str, Capability] = {c.name: c for c in CAPABILITIES}
@@ -26,13 +30,21 @@ _WIDTHS = {"": 0, "b": 1, "w": 2, "l": 4}
 _FORM = re.compile(r"(?:(?P<cap>E?CAP_?\w+)\+)?(?P<place>[0-9a-f]{1,3}|[a-z]\w*)(?:\.(?P<width>[bwl]))?", re.IGNORECASE)
 
 
-def register_at(location: Location) -> tuple[Capability, Register] | None:
-    """The table row at *location*, the first one where several layouts share the bytes; None where no table names it."""
+def register_at(
+    location: Location, *, dev_type: int | None = None, layout: int | None = None, form: str = ""
+) -> tuple[Capability, Register] | None:
+    """The table row at *location*; None where no table names it.
+
+    Where several rows share the bytes, Device/Port Type, header type and form tell which; what is left out may be any, and
+    the first row of the table is taken.
+    """
     capability = BY_NAME.get(location.capability)
     if capability is None:
         return None
     for register in capability.registers:
-        if (register.offset, register.width) == (location.offset, location.width):
+        if (register.offset, register.width) != (location.offset, location.width):
+            continue
+        if register.matches(dev_type, layout, form):
             return capability, register
     return None
 

@@ -123,9 +123,24 @@ class Register:
         """
         return (not self.types or dev_type in self.types) and (not self.layouts or layout in self.layouts) and version >= self.since
 
+    def matches(self, dev_type: int | None = None, layout: int | None = None, form: str = "") -> bool:
+        """True where nothing that is known of a Function speaks against this row; None and empty: not known."""
+        if dev_type is not None and self.types and dev_type not in self.types:
+            return False
+        if layout is not None and self.layouts and layout not in self.layouts:
+            return False
+        return not (form and self.form and form != self.form)
+
     def field_at(self, bit: int) -> Field | None:
         """The field that holds *bit*, or None where the table has no name for it."""
         return next((f for f in self.fields if f.lo <= bit <= f.hi), None)
+
+    def get(self, key: str, word: int) -> int:
+        """The value of the field *key* in *word*; KeyError if the table has no such field."""
+        for field in self.fields:
+            if field.key == key:
+                return field.get(word)
+        raise KeyError(key)
 
     def access_of(self, field: Field) -> Access:
         """The field's own access kind, else the register's."""
@@ -153,8 +168,15 @@ class Capability:
 
     @cached_property
     def by_key(self) -> dict[str, Register]:
-        """Registers by key."""
-        return {r.key: r for r in self.registers}
+        """Registers by key; of a key that several forms share, the first."""
+        return {r.key: r for r in reversed(self.registers)}
 
     def __getitem__(self, key: str) -> Register:
         return self.by_key[key]
+
+    def in_form(self, key: str, form: str) -> Register:
+        """The register *key* of a Function that has *form*; KeyError where that form has none."""
+        for register in self.registers:
+            if register.key == key and register.matches(form=form):
+                return register
+        raise KeyError(f"{self.key}.{key} ({form})")

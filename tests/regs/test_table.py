@@ -76,9 +76,10 @@ def test_registers_share_bytes_only_where_no_function_has_both(capability: Capab
 
 
 @TABLES
-def test_register_keys_are_unique(capability: Capability) -> None:
-    keys = [r.key for r in capability.registers]
+def test_register_keys_are_unique_in_each_form(capability: Capability) -> None:
+    keys = [(r.key, r.form) for r in capability.registers]
     assert sorted(set(keys)) == sorted(keys)
+    assert not {r.key for r in capability.registers if r.form} & {r.key for r in capability.registers if not r.form}
 
 
 @TABLES
