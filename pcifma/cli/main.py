@@ -11,7 +11,9 @@ from pcifma import __version__
 from pcifma.errors import PcifmaError
 
 # One row a verb: its file below pcifma/cli, and what `pcifma --help` says of it. A verb is imported only when it is used.
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",
+}
 
 EXIT_TROUBLE = 2
 EXIT_INTERRUPTED = 130

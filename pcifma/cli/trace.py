@@ -1,0 +1,135 @@
+"""`pcifma trace`: the xpv provider. list, run, replay and check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+# The provider's own modules are imported by the verb that needs them: `--help` answers at once.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pcifma.xpv.report import Report, Style
+
+Command = TypeVar("Command", bound="Callable[..., object]")
+EXIT_DONE, EXIT_INCOMPLETE = 0, 3
+
+
+@click.group("trace", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def command() -> None:
+    """Watch which hypercalls the Xen control tools make: the 'xpv' provider.
+
+    Probes are named provider:module:function:name, as in DTrace; an empty field matches all, and *, ? and [] work in each. `xpv:::` is
+    everything.
+    """
+
+
+def _warn(line: str) -> None:
+    click.echo(f"pcifma: {line}", err=True)
+
+
+@command.command("list")
+@click.argument("globs", metavar="[GLOB]…", nargs=-1)
+@click.option("-v", "--verbose", is_flag=True, help="Stability, argument types and notes below each probe, as dtrace -lv.")
+@click.option("--original", is_flag=True, help="Only the 35 probes that Sun's provider had.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: names, arguments, stability, origin, note.")
+def list_probes(globs: tuple[str, ...], *, verbose: bool, original: bool, as_json: bool) -> None:
+    """List probes, in the columns of `dtrace -l`.
+
+    The 35 original ones come first. Probes marked [extension] are ours: a -start and an -end for every hypercall operation and privcmd
+    ioctl known.
+
+    \b
+    Examples:
+      pcifma trace list                      everything
+      pcifma trace list --original -v        Sun's, with arguments and stability
+      pcifma trace list 'xpv:::dom-*'        by name
+      pcifma trace list 'xpv::*sysctl:'      by function
+    """
+    from pcifma.xpv.output import LIST_HEADER, dump, list_details, list_json, list_row  # noqa: PLC0415
+    from pcifma.xpv.probe import matching, provider  # noqa: PLC0415
+
+    chosen = {probe.id for glob in globs for probe in matching(glob)} if globs else None
+    probes = [
+        probe for probe in provider().probes if (chosen is None or probe.id in chosen) and (not original or probe.origin == "original")
+    ]
+    lines = [] if as_json else [LIST_HEADER]
+    for probe in probes:
+        lines.append(dump(list_json(probe)) if as_json else list_row(probe))
+        lines += list_details(probe) if verbose and not as_json else ()
+    if as_json:
+        lines.append(dump({"class": "trace.summary", "version": 1, "probes": len(probes)}))
+    click.echo("\n".join(lines))
+
+
+def _shown(function: Command) -> Command:
+    # The options that run and replay share.
+    for option in (
+        click.option(
+            "-n", "--probe", "patterns", metavar="PROBE", multiple=True, help="Enable these probes (repeatable); all if none is given."
+        ),
+        click.option(
+            "--args", "arguments", is_flag=True, help="Show who called, the probe's arguments, and at an end the result and time."
+        ),
+        click.option("-F", "--flow", is_flag=True, help="Indent: -> at a start, <- at an end, by thread."),
+        click.option("--errors", is_flag=True, help="Only calls that failed, with their arguments."),
+        click.option(
+            "--count", "sums", flag_value="count", multiple=True, help="Instead of the stream: how often each probe fired, by process."
+        ),
+        click.option(
+            "--latency", "sums", flag_value="latency", multiple=True, help="Instead of the stream: time in each call, powers of two."
+        ),
+        click.option("--memory", "sums", flag_value="memory", multiple=True, help="Instead of the stream: memory given to each domain."),
+        click.option("--domains", "sums", flag_value="domains", multiple=True, help="Instead of the stream: each domain's life."),
+        click.option("--all", "everything", is_flag=True, help="Also calls of xenstored, xenconsoled and device models."),
+        click.option("--json", "as_json", is_flag=True, help="JSON lines; the last one is the trailer (class trace.summary)."),
+    ):
+        function = option(function)
+    return function
+
+
+def _report(patterns: tuple[str, ...], style: Style, *, everything: bool) -> Report:
+    from pcifma.xpv.firing import Filter  # noqa: PLC0415
+    from pcifma.xpv.probe import select  # noqa: PLC0415
+    from pcifma.xpv.report import Report  # noqa: PLC0415
+
+    return Report(style, Filter(select(patterns), everything), click.echo, _warn)
+
+
+@command.command("replay")
+@click.argument("file")
+@_shown
+def replay(
+    file: str,
+    patterns: tuple[str, ...],
+    sums: tuple[str, ...],
+    *,
+    arguments: bool,
+    flow: bool,
+    errors: bool,
+    everything: bool,
+    as_json: bool,
+) -> int:
+    """Show a recorded trace as if it ran now.
+
+    FILE is tracefs text (`cat trace > FILE`, gzipped or not), a recording of `pcifma trace run -o`, or - for standard input.
+    Exit status: 0 shown; 2 not a trace, or damaged (said with file and line, after what came before); 3 events were lost or the end is
+    missing.
+    """
+    from pcifma.xpv.decode import Decoder  # noqa: PLC0415
+    from pcifma.xpv.recording import opened  # noqa: PLC0415
+    from pcifma.xpv.report import Style  # noqa: PLC0415
+
+    style = Style(as_json, arguments, flow, errors, sums)
+    report = _report(patterns, style, everything=everything)
+    with opened(file) as recording:
+        layer, again = recording.survey()
+        decoder = Decoder(layer, again)
+        report.begin()
+        for record in recording.records():
+            report.feed(decoder.feed(record))
+        report.finish(decoder, foreign=recording.foreign, incomplete=recording.incomplete or None)
+        if recording.incomplete:
+            _warn(recording.incomplete)
+        return EXIT_INCOMPLETE if recording.incomplete or decoder.lost else EXIT_DONE
