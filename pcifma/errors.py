@@ -80,6 +80,14 @@ class LogError(PcifmaError):
     tag = "log"
 
 
+class LogUnavailableError(LogError):
+    """Storage does not take the log now (full, read-only, I/O error); worth trying again."""
+
+
+class LogBusyError(LogError):
+    """The log's queue is full because storage is not taking it; what was handed over was not kept, see it again later."""
+
+
 class DaemonError(PcifmaError):
     """The daemon cannot be reached, or refused."""
 

@@ -1,0 +1,116 @@
+"""What is handed to the log in one piece: all of a batch becomes durable in one transaction, or none of it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+
+
+@dataclass(frozen=True, slots=True)
+class LatchedBit:
+    """One row of the latched set: a status bit of a target as the last look saw it.
+
+    *target* is the target identity (contract 1.2), *location* the register in setpci's form or a fact's path, *occurrence*
+    the number of its latest rise in *boot* (from 0), *since_ns* the boot time of that rise. *standing*: it is set.
+    """
+
+    target: str
+    location: str
+    bit: int
+    occurrence: int
+    since_ns: int
+    standing: bool
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class FabricSnapshot:
+    """A fabric as it was found: its *id*, wall time in ns, and the snapshot itself as JSON."""
+
+    id: str
+    wall_ns: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterWrite:
+    """One configuration write, for the ledger of all writes ever made.
+
+    Appended twice under one *id*: before the write with *after* None, and when it has been read back. *width* in bytes.
+    *why* is one line. A row that keeps *after* None is a write whose outcome a crash hid.
+    """
+
+    id: str
+    wall_ns: int
+    boot: str
+    device: str
+    register: str
+    width: int
+    before: int | None
+    value: int
+    after: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case as stored: *key* is its owner's name for it, *body* the engine's JSON of it."""
+
+    uuid: str
+    module: str
+    key: str
+    state: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """One suspect in the resource cache: *target* identity, *case*, index *n* in its list, *state*, and the rest as JSON."""
+
+    target: str
+    case: str
+    n: int
+    state: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A module's state after the event numbered *cursor*, as the difference from its previous checkpoint.
+
+    *put* and *drop* are keyed by (kind, key) with kind `serd`, `buffer`, `timer` or `stat`. *boot* and *wall_offset_ns* (wall
+    minus boot time) say on which timeline the times inside run. *failed* is why the module was set aside, or empty.
+    """
+
+    module: str
+    cursor: int
+    boot: str
+    wall_offset_ns: int
+    failed: str = ""
+    put: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
+    drop: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One unit of the log. *boot_ns* is the boot time of its events; the log gives each ereport and list event its seq.
+
+    The poller fills *ereports*, *latched*, *fabrics*; whoever writes registers fills *writes*; the engine the rest.
+    *evidence* pairs a case's uuid with the seq of an ereport that retention must keep; *released* are cases that need theirs
+    no longer.
+    """
+
+    boot_ns: int
+    ereports: tuple[Ereport, ...] = ()
+    latched: tuple[LatchedBit, ...] = ()
+    fabrics: tuple[FabricSnapshot, ...] = ()
+    writes: tuple[RegisterWrite, ...] = ()
+    lists: tuple[ListEvent, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    cases: tuple[CaseRow, ...] = ()
+    resources: tuple[ResourceRow, ...] = ()
+    evidence: tuple[tuple[str, int], ...] = ()
+    released: tuple[str, ...] = ()

@@ -1,0 +1,116 @@
+"""Questions to the log, for the engine, the poller, and every command that reads. Needs a connection that may only read."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+from pcifma.fmd.batch import CaseRow, Checkpoint, FabricSnapshot, LatchedBit, RegisterWrite, ResourceRow
+from pcifma.fmd.row import Arrival, ereport
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event as the log holds it, with its boot time in ns (of the boot that its ereport names)."""
+
+    event: Ereport | ListEvent
+    boot_ns: int
+
+    @property
+    def seq(self) -> int:
+        """Its place in the log."""
+        return self.event.seq
+
+
+_ROW = """seq, origin.body, uuid, tick, wall_ns, not_before_ns, boot_ns, ena, count, first_ns, last_ns, payload
+          FROM error JOIN origin ON origin.id = error.origin"""
+_AFTER = f"""SELECT * FROM (SELECT {_ROW} WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit)
+             UNION ALL SELECT * FROM (SELECT seq, NULL, NULL, NULL, NULL, NULL, boot_ns, NULL, NULL, NULL, NULL, body FROM fault
+             WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit) ORDER BY seq LIMIT :limit"""
+_LIST = msgspec.json.Decoder(ListEvent)
+
+
+class Reader:
+    """Reads from one connection; each call sees one consistent state of the log."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def events(self, after: int, limit: int, upto: int = (1 << 63) - 1) -> list[Logged]:
+        """At most *limit* events of both logs with after < seq <= upto, in log order."""
+        rows = self.connection.execute(_AFTER, {"after": after, "limit": limit, "upto": upto})
+        return [_logged(row) for row in rows]
+
+    def last(self) -> int:
+        """The newest seq in either log; 0 if both are empty."""
+        query = "SELECT max(coalesce((SELECT max(seq) FROM error), 0), coalesce((SELECT max(seq) FROM fault), 0))"
+        return int(self.connection.execute(query).fetchone()[0])
+
+    def errors(self, uuids: list[str]) -> list[Ereport]:
+        """The ereports with those uuids that the log still has, in log order."""
+        keys = [uuid.UUID(text).bytes for text in uuids]
+        query = f"SELECT {_ROW} WHERE uuid = ?"
+        found = [ereport(row[0], _arrival(row)) for key in keys for row in self.connection.execute(query, (key,))]
+        return sorted(found, key=lambda event: event.seq)
+
+    def lists(self, case: str | None = None) -> Iterator[ListEvent]:
+        """List events, of one *case* or of all, in log order."""
+        where, values = ("", ()) if case is None else ("WHERE case_uuid = ?", (uuid.UUID(case).bytes,))
+        for (body,) in self.connection.execute(f"SELECT body FROM fault {where} ORDER BY seq", values):
+            yield _LIST.decode(body)
+
+    def latched(self) -> list[LatchedBit]:
+        """The latched set."""
+        rows = self.connection.execute("SELECT target, location, bit, occurrence, since_ns, standing, boot FROM latched")
+        return [LatchedBit(t, loc, bit, occurrence, since, bool(standing), boot) for t, loc, bit, occurrence, since, standing, boot in rows]
+
+    def fabric(self, id: str) -> FabricSnapshot | None:
+        """The fabric snapshot *id*, if it is kept."""
+        row = self.connection.execute("SELECT id, wall_ns, body FROM fabric WHERE id = ?", (id,)).fetchone()
+        return None if row is None else FabricSnapshot(*row)
+
+    def writes(self) -> Iterator[RegisterWrite]:
+        """The ledger of configuration writes, oldest first."""
+        query = "SELECT id, wall_ns, boot, device, register, width, before, value, after, why FROM written ORDER BY wall_ns, id"
+        return (RegisterWrite(*row) for row in self.connection.execute(query))
+
+    def cases(self) -> list[CaseRow]:
+        """All cases that are kept."""
+        rows = self.connection.execute("SELECT uuid, module, key, state, body FROM cases")
+        return [CaseRow(str(uuid.UUID(bytes=key)), *rest) for key, *rest in rows]
+
+    def resources(self) -> list[ResourceRow]:
+        """The resource cache."""
+        rows = self.connection.execute("SELECT target, case_uuid, n, state, body FROM resource")
+        return [ResourceRow(target, str(uuid.UUID(bytes=case)), n, state, body) for target, case, n, state, body in rows]
+
+    def modules(self) -> list[Checkpoint]:
+        """The latest checkpoint of each module, without its state."""
+        query = "SELECT name, cursor, boot, wall_offset_ns, failed FROM module"
+        return [Checkpoint(*row) for row in self.connection.execute(query)]
+
+    def state(self, module: str) -> dict[tuple[str, str], bytes]:
+        """What *module* has checkpointed, by (kind, key)."""
+        rows = self.connection.execute("SELECT kind, key, body FROM state WHERE module = ?", (module,))
+        return {(kind, key): body for kind, key, body in rows}
+
+
+def _arrival(row: tuple[object, ...]) -> Arrival:
+    return Arrival(*row[1:])  # type: ignore[arg-type]
+
+
+def _logged(row: tuple[object, ...]) -> Logged:
+    seq, boot_ns, payload = row[0], row[6], row[11]
+    assert isinstance(seq, int) and isinstance(boot_ns, int) and isinstance(payload, bytes)
+    event: Ereport | ListEvent = _LIST.decode(payload) if row[1] is None else ereport(seq, _arrival(row))
+    return Logged(event, boot_ns)
