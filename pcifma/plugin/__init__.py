@@ -8,20 +8,25 @@ from pcifma.event.case import ListEvent, Suspect
 from pcifma.event.ereport import Ereport, PayloadValue, Severity
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import FoundCapability, Function, Slot
+from pcifma.plugin.bits import error_bits, error_mask
 from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
 from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.catalogue import BY_NAME as CAPABILITIES
+from pcifma.regs.exp import DevType
 from pcifma.regs.table import Access, Capability, Field, Location, Register
 
 API_VERSION = 1
 
 __all__ = [
     "API_VERSION",
+    "CAPABILITIES",
     "HOST",
     "Access",
     "Bdf",
     "Capability",
     "Case",
+    "DevType",
     "Ereport",
     "Evidence",
     "Fabric",
@@ -49,4 +54,6 @@ __all__ = [
     "Tier",
     "Watch",
     "When",
+    "error_bits",
+    "error_mask",
 ]

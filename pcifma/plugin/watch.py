@@ -58,7 +58,9 @@ class Watch:
     *mask* selects bits of *location*. *when*: `set` (a masked bit is 1), `clear` (is 0), `change` (differs from before),
     `count` (a counter that moved), `stays` (set at every look for *hold* seconds). *reads*, in their order, make the
     snapshot that normalise is given; *facts* are Host paths, `{sysfs}` standing for the target's sysfs directory.
-    A watch without *location* looks at its *facts* alone.
+    A watch without *location* looks at its *facts* alone. *behind* names a register of the same target, itself watched in the
+    fast tier, whose masked bits rise whenever this one's do: this one is then read only on a first look, in the slow tier, and
+    while those bits stand (the Function is *saturated*).
     """
 
     target: Target
@@ -67,6 +69,7 @@ class Watch:
     when: When = "set"
     hold: float = 0.0
     tier: Tier = "slow"
+    behind: Location | None = None
     reads: tuple[Read, ...] = ()
     facts: tuple[str, ...] = ()
 

@@ -51,7 +51,7 @@ class Field:
     severity: Severity | None = None
     residue: bool = False
     access: Access | None = None
-    names: dict[int, str] = default(default_factory=dict)
+    names: dict[int, str] = default(default_factory=dict, hash=False)
 
     @property
     def mask(self) -> int:

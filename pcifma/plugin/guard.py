@@ -1,0 +1,34 @@
+"""The one place that may catch everything: the call into a plugin. What it raises is counted, reported, and sets it aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass
+class Guard:
+    """Health of one plugin. *report* is told (name, error) once, when the plugin is set aside."""
+
+    name: str
+    report: Callable[[str, BaseException], None]
+    failed: BaseException | None = field(default=None, init=False)
+    calls: int = field(default=0, init=False)
+    dropped: int = field(default=0, init=False)
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """The plugin's answer; None if it is set aside or raises now."""
+        if self.failed is not None:
+            self.dropped += 1
+            return None
+        self.calls += 1
+        try:
+            return function(*args, **kwargs)
+        except BaseException as err:  # a plugin may raise anything, exit included; the daemon must not
+            self.failed = err
+            self.report(self.name, err)
+            return None

@@ -1,0 +1,287 @@
+"""The poller: one look after another, for all sources at once.
+
+    first look ── every declared register ──> snapshot
+    fast tier  ── one 2-byte read a Function ─┐
+    saturated  ── the registers behind it ────┼── changed? ──> snapshot ──> normalise ──> news? ──> ereports
+    slow tier  ── the other watches ──────────┘
+
+It reads, and never writes. It alone owns what was seen before (the latched set), and hands its changes over with the ereports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pcifma.access.seam import Host, Machine
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.fabric import Fabric
+from pcifma.plugin.guard import Guard
+from pcifma.plugin.loader import Plugin
+from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
+from pcifma.poll.absence import ASLEEP, REMEDIES, asleep, may_sleep
+from pcifma.poll.ereport import Maker, Moment, Seen, described
+from pcifma.poll.latched import LatchedSet, Standing
+from pcifma.poll.snapshot import take
+from pcifma.poll.target import Watched, Watcher, watched
+from pcifma.poll.triage import Triage, entries
+
+FAST_NS = 1_000_000_000
+SLOW_NS = 30_000_000_000
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look gave. *evidence* goes with *ereports* that stand on a register bit: (uuid, evidence). *unread* by address.
+
+    *latched* belongs into the same transaction as *ereports*; nothing may be written back to hardware before that is durable.
+    """
+
+    when: Moment
+    ereports: list[Ereport] = field(default_factory=list)
+    evidence: list[tuple[str, Evidence]] = field(default_factory=list)
+    latched: tuple[Standing, ...] = ()
+    unread: dict[str, str] = field(default_factory=dict)
+    functions: int = 0
+    reads: int = 0
+
+    @property
+    def read(self) -> int:
+        """How many Functions were looked at whole."""
+        return self.functions - len(self.unread)
+
+
+class Poller:
+    """Looks at *machine* for *plugins*. `look()` when `due_ns` (boot time) has come; `update()` when the fabric has changed."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        fabric: Fabric,
+        plugins: Sequence[Plugin],
+        *,
+        latched: LatchedSet | None = None,
+        maker: Maker | None = None,
+        fast_ns: int = FAST_NS,
+        slow_ns: int = SLOW_NS,
+    ) -> None:
+        self.machine, self.fabric = machine, fabric
+        self.latched = latched or LatchedSet(machine.boot)
+        self.maker = maker or Maker(machine.name, machine.boot, fabric)
+        self.fast_ns, self.slow_ns = fast_ns, slow_ns
+        self.tick = 0
+        self.due_ns = self._slow_due = machine.clock.boot_ns()
+        self._failures: list[tuple[str, BaseException]] = []
+        self.watchers = [Watcher(p, Guard(p.name, self._set_aside)) for p in plugins]
+        self._occurrence: dict[tuple[str, str], int] = {}
+        self._vanished: list[Watched] = []
+        self._targets: list[Watched] = []
+        self._last_look_ns: int | None = None
+        self._plan()
+
+    def update(self, fabric: Fabric) -> None:
+        """Take a new fabric: what is new gets a first look, what is gone is said to be gone, the rest goes on."""
+        known = {(t.subject.identity, t.subject.target): t for t in self._targets}
+        self.fabric = self.maker.fabric = fabric
+        self._plan()
+        for target in self._targets:
+            old = known.pop((target.subject.identity, target.subject.target), None)
+            if old is not None:
+                target.inherit(old)
+        self._vanished += [old for old in known.values() if old.subject.function is not None and old.unread != "gone"]
+
+    def look(self) -> Look:
+        """Look now: news since the last look, in the order of contract 1.1."""
+        clock = self.machine.clock
+        look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()), functions=len(self.fabric.functions))
+        slow = look.when.boot_ns >= self._slow_due
+        self._say_vanished(look)
+        for index in self._due(look, slow=slow):
+            self._examine(index, look)
+        for target in self._targets:
+            if target.unread and target.subject.function is not None:
+                look.unread[str(target.subject.target)] = target.unread
+        look.unread |= {str(bdf): reason for bdf, reason in self.machine.unread.items()}
+        look.functions = len(self.fabric.functions.keys() | self.machine.unread.keys())
+        self._say_failures(look)
+        look.latched = self.latched.take_changes()
+        self._advance(look.when, slow=slow)
+        return look
+
+    # Which targets to examine.
+
+    def _plan(self) -> None:
+        claims = []
+        for watcher in self.watchers:
+            watches = watcher.guard.call(_declare, watcher.plugin, self.fabric, self.machine.host)
+            claims.append((watcher, watches or []))
+        self._targets = watched(self.fabric, claims)
+        self._sleepers: list[int] | None = None
+        self._asleep: set[int] = set()
+        self._triage: dict[str, Triage] = {}
+
+    def _due(self, look: Look, *, slow: bool) -> list[int]:
+        woken = self._sort_sleepers(look, slow=slow)
+        found = woken | {i for i, t in enumerate(self._targets) if not t.looked or t.ripens(look.when.boot_ns)}
+        for tier in ("fast", "saturated", "slow") if slow else ("fast", "saturated"):
+            found.update(self._tier(tier).changed())
+        if slow:
+            found |= {i for i, t in enumerate(self._targets) if t.facts and self._facts(t) != (t.before.facts if t.before else {})}
+        return sorted(found - self._asleep)
+
+    def _tier(self, tier: str) -> Triage:
+        if tier not in self._triage:
+            self._triage[tier] = Triage(entries(self.machine, self._targets, _SELECT[tier], self._asleep), self._targets)
+        return self._triage[tier]
+
+    def _sort_sleepers(self, look: Look, *, slow: bool) -> set[int]:
+        # Facts say who sleeps; nobody is touched to find out. Returns who has woken.
+        host = self.machine.host
+        if self._sleepers is None or slow:
+            functions = [(i, t.subject.function) for i, t in enumerate(self._targets)]
+            self._sleepers = [i for i, f in functions if f and (may_sleep(host, self.fabric, f) or asleep(host, self.fabric, f))]
+        before = self._asleep
+        self._asleep = {i for i in self._sleepers if (f := self._targets[i].subject.function) and asleep(host, self.fabric, f)}
+        if self._asleep != before:
+            self._triage.clear()
+        for i in sorted(self._asleep):
+            self._mark_unread(self._targets[i], ASLEEP, look)
+        return before - self._asleep
+
+    # One target.
+
+    def _examine(self, index: int, look: Look) -> None:
+        target = self._targets[index]
+        got = take(self.machine, target.plan)
+        look.reads += got.reads
+        if got.unread:
+            target.looked = True
+            self._mark_unread(target, self._absent(target, got.unread), look)
+            return
+        if got.short:
+            self._mark_unread(target, "short", look)
+        elif target.unread:
+            target.unread = ""
+        held = target.hold(got.words, look.when.boot_ns)
+        now = Snapshot(
+            target.subject.target, look.when.tick, look.when.boot_ns, got.words, self._facts(target), held, frozenset(got.torn)
+        )  # fmt: skip
+        self._settle(target, now, look)
+        self._remember(index, now, look)
+
+    def _settle(self, target: Watched, now: Snapshot, look: Look) -> None:
+        # What is news becomes ereports; what stood and was seen clear leaves the latched set.
+        identity = target.subject.identity
+        sightings = [
+            (finding, watcher.plugin.name)
+            for watcher in target.watchers()
+            for finding in watcher.guard.call(_normalise, watcher.plugin, now, target.before) or ()
+        ]
+        present = {(str(f.evidence.location), f.evidence.bit) for f, _ in sightings}
+        news: dict[tuple[str, int], tuple[Finding, str]] = {}
+        for finding, plugin in sightings:
+            key = (str(finding.evidence.location), finding.evidence.bit)
+            if finding.count > 1 or not self.latched.stands(identity, *key):
+                news.setdefault(key, (finding, plugin))
+        read = {str(location) for _, location in now.words} | set(now.facts)
+        for row in self.latched.standing(identity):
+            if row.register in read and (row.register, row.bit) not in present:
+                self.latched.fall(row)
+        if news:
+            self._publish(target, now, [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k][0]))], look)
+
+    def _publish(self, target: Watched, now: Snapshot, news: Sequence[tuple[Finding, str]], look: Look) -> None:
+        subject, maker = target.subject, self.maker
+        if subject.function is not None:
+            look.ereports.append(maker.snapshot_of(subject, now.words, self._seen(target, look.when, fast=True)))
+        for finding, plugin in news:
+            evidence = finding.evidence
+            occurrence = self.latched.rise(subject.identity, str(evidence.location), evidence.bit, look.when.wall_ns)
+            word = None if isinstance(evidence.location, str) else now.word(evidence.location, evidence.target)
+            seen = self._seen(target, look.when, fast=target.is_fast(evidence.location))
+            event = maker.ereport(described(finding, word), subject, seen, occurrence=occurrence, plugin=plugin)
+            look.ereports.append(event)
+            look.evidence.append((event.uuid, evidence))
+        maker.snapshot += 1
+
+    def _remember(self, index: int, now: Snapshot, look: Look) -> None:
+        target = self._targets[index]
+        saturated = target.is_saturated()
+        target.before, target.looked, target.whole_ns = now, True, look.when.wall_ns
+        for triage in self._triage.values():
+            triage.note(index, target)
+        if target.is_saturated() != saturated:
+            self._triage.pop("saturated", None)
+        self.latched.looked(target.subject.identity, look.when.wall_ns, target.counters(now))
+
+    def _seen(self, target: Watched, when: Moment, *, fast: bool) -> Seen:
+        identity = target.subject.identity
+        if target.whole_ns is None:
+            baseline = self.latched.baseline(identity)
+            return Seen(when, baseline.last_look_ns if baseline else None, not self.latched.seen_this_boot(identity))
+        last = target.left_ns or (self._last_look_ns if fast else None)
+        return Seen(when, last or target.whole_ns, False)
+
+    def _place(self, target: Watched, finding: Finding) -> tuple[int, str, int]:
+        location, function = finding.evidence.location, target.subject.function
+        if isinstance(location, str) or function is None:
+            return (1 << 16, str(location), finding.evidence.bit)
+        return ((function.offset_of(location.capability) or 0) + location.offset, "", finding.evidence.bit)
+
+    def _facts(self, target: Watched) -> dict[str, bytes | None]:
+        function = target.subject.function
+        sysfs = f"/sys/bus/pci/devices/{function.bdf}" if function is not None else ""
+        return {path: self.machine.host.read(path.replace("{sysfs}", sysfs)) for path in target.facts}
+
+    def _absent(self, target: Watched, reason: str) -> str:
+        function = target.subject.function
+        if reason == "gone" and function is not None and asleep(self.machine.host, self.fabric, function):
+            return ASLEEP
+        return reason
+
+    # What could not be looked at, and who failed.
+
+    def _mark_unread(self, target: Watched, reason: str, look: Look) -> None:
+        if target.unread == reason:
+            return
+        target.unread, target.left_ns = reason, self._last_look_ns
+        key = (target.subject.identity, reason)
+        occurrence = self._occurrence[key] = self._occurrence.get(key, -1) + 1
+        seen = Seen(look.when, target.left_ns, not target.looked)
+        look.ereports.append(self.maker.unread(target.subject, reason, REMEDIES[reason], seen, occurrence=occurrence))
+        self.maker.snapshot += 1
+
+    def _say_vanished(self, look: Look) -> None:
+        for target in self._vanished:
+            self._mark_unread(target, "gone", look)
+        self._vanished.clear()
+
+    def _set_aside(self, name: str, error: BaseException) -> None:
+        self._failures.append((name, error))
+
+    def _say_failures(self, look: Look) -> None:
+        look.ereports += [self.maker.module(name, error, look.when) for name, error in self._failures]
+        self._failures.clear()
+
+    def _advance(self, when: Moment, *, slow: bool) -> None:
+        self.tick += 1
+        self._last_look_ns = when.wall_ns
+        if slow:
+            self._slow_due = when.boot_ns + self.slow_ns
+        self.due_ns = when.boot_ns + self.fast_ns
+
+
+def _declare(plugin: Plugin, fabric: Fabric, host: Host) -> list[Watch]:
+    return list(plugin.source.watches(fabric, host))
+
+
+def _normalise(plugin: Plugin, now: Snapshot, before: Snapshot | None) -> list[Finding]:
+    return list(plugin.source.normalise(now, before))
+
+
+# Which watches a tier's triage reads.
+_SELECT: dict[str, Callable[[Watched, Watch], bool]] = {
+    "fast": lambda target, watch: watch.tier == "fast" and watch.behind is None,
+    "saturated": lambda target, watch: watch.tier == "fast" and target.saturated(watch),
+    "slow": lambda target, watch: watch.tier == "slow" or (watch.tier == "fast" and watch.behind is not None),
+}

@@ -1,0 +1,116 @@
+"""What poll remembers of one target between looks: its watches, its plan, the words last seen, since when they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pcifma.fabric import fmri
+from pcifma.fabric.fabric import Fabric
+from pcifma.plugin.guard import Guard
+from pcifma.plugin.loader import Plugin
+from pcifma.plugin.watch import Snapshot, Target, Watch
+from pcifma.poll.ereport import Subject
+from pcifma.poll.snapshot import Plan, declared, plan
+from pcifma.regs.table import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A source plugin and the guard around it."""
+
+    plugin: Plugin
+    guard: Guard
+
+
+@dataclass(slots=True)
+class Watched:
+    """One target. *since*: boot time (ns) at which a `stays` watch became true. *unread*: why it was not read last time, and then
+    *left_ns*, the wall time of the last look that read it. *whole_ns*: wall time of its last snapshot.
+    """
+
+    subject: Subject
+    watches: list[tuple[Watcher, Watch]]
+    plan: Plan
+    facts: tuple[str, ...]
+    before: Snapshot | None = None
+    since: dict[Location, int] = field(default_factory=dict)
+    ripe: set[Location] = field(default_factory=set)
+    unread: str = ""
+    left_ns: int | None = None
+    whole_ns: int | None = None
+    looked: bool = False
+
+    def inherit(self, old: Watched) -> None:
+        """Go on from *old*, the same target in the fabric before."""
+        self.before, self.since, self.ripe = old.before, old.since, old.ripe
+        self.unread, self.left_ns, self.whole_ns, self.looked = old.unread, old.left_ns, old.whole_ns, old.looked
+
+    def watchers(self) -> list[Watcher]:
+        """The sources that watch this target, each once, in order."""
+        return list({id(w): w for w, _ in self.watches}.values())
+
+    def is_fast(self, location: Location | str) -> bool:
+        """True if the fast tier would have seen a bit of *location* rise."""
+        return any(w.location == location and w.tier == "fast" for _, w in self.watches)
+
+    def saturated(self, watch: Watch) -> bool:
+        """True while the bits of the register that *watch* stands behind are set."""
+        if watch.behind is None or self.before is None:
+            return False
+        front = next((w for _, w in self.watches if w.location == watch.behind), None)
+        word = self.before.word(watch.behind)
+        return front is not None and word is not None and bool(word & front.mask)
+
+    def is_saturated(self) -> bool:
+        """True if any watch is."""
+        return any(self.saturated(watch) for _, watch in self.watches)
+
+    def hold(self, words: Mapping[tuple[Target, Location], int], now_ns: int) -> dict[Location, float]:
+        """Update since when each `stays` watch is true; for how long each has been, in seconds."""
+        for _, watch in self.watches:
+            if watch.when == "stays" and watch.location is not None:
+                if words.get((self.subject.target, watch.location), 0) & watch.mask:
+                    self.since.setdefault(watch.location, now_ns)
+                else:
+                    self.since.pop(watch.location, None)
+                    self.ripe.discard(watch.location)
+        return {location: (now_ns - since) / 1e9 for location, since in self.since.items()}
+
+    def ripens(self, now_ns: int) -> bool:
+        """True, once, when a `stays` watch has been true for its hold time."""
+        new = {
+            watch.location
+            for _, watch in self.watches
+            if self.since
+            and watch.when == "stays"
+            and watch.location in self.since
+            and now_ns - self.since[watch.location] >= watch.hold * 1e9
+        } - self.ripe
+        self.ripe |= {location for location in new if location is not None}
+        return bool(new)
+
+    def counters(self, now: Snapshot) -> list[tuple[str, int]]:
+        """The words of `count` and `change` watches, which a restart must remember."""
+        wanted = (w.location for _, w in self.watches if w.when in ("count", "change") and w.location is not None)
+        return [(str(location), word) for location in wanted if (word := now.word(location)) is not None]
+
+
+def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]]) -> list[Watched]:
+    """Bring together what all sources declare, target by target: Functions in address order, then others by name."""
+    by_target: dict[Target, list[tuple[Watcher, Watch]]] = {}
+    for watcher, watches in claims:
+        for watch in watches:
+            by_target.setdefault(watch.target, []).append((watcher, watch))
+    return [_watched(fabric, target, by_target[target]) for target in sorted(by_target, key=_order)]
+
+
+def _order(target: Target) -> tuple[int, object]:
+    return (0, target.bdf) if target.kind == "function" else (1, (target.kind, target.name))
+
+
+def _watched(fabric: Fabric, target: Target, watches: list[tuple[Watcher, Watch]]) -> Watched:
+    function = fabric.get(target.bdf) if target.kind == "function" else None
+    identity = fmri.identity(fabric, function) if function is not None else str(target)
+    facts = dict.fromkeys(path for _, watch in watches for path in watch.facts)
+    return Watched(Subject(target, identity, function), watches, plan(fabric, declared(watch for _, watch in watches)), tuple(facts))
