@@ -2,11 +2,12 @@
 # make test    set everything up, build the wheel, and pass the tests against it
 # make lint    ruff and mypy
 # make lab     everything the laboratory has (root, Debian or Ubuntu, x86-64)
+# make lab-shell ARGS="--xen"     a machine of the laboratory, for an experiment: docs/lab.md
 
 SOURCES := $(shell find pcifma plugins -name '__pycache__' -prune -o -type f -print 2>/dev/null) pyproject.toml hatch_build.py README.md LICENSE
 STAMP := .venv/.installed
 
-.PHONY: sweep test lint lab clean
+.PHONY: sweep test lint lab lab-shell clean
 
 # Exit statuses 1 (errors found) and 3 (not everything could be looked at) are results, not failures.
 sweep: $(STAMP)
@@ -21,6 +22,9 @@ lint: .venv-test/.installed
 
 lab: .venv-test/.installed
 	.venv-test/bin/pytest tests/lab -m "lab or lab_full"
+
+lab-shell: .venv-test/.installed
+	@PYTHONPATH=tests .venv-test/bin/python -m lab $(ARGS)
 
 $(STAMP): $(SOURCES) .ci/setup
 	.ci/setup .venv
