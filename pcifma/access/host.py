@@ -1,4 +1,4 @@
-"""Host facts from a directory tree: a live machine (`/`), `--host-root DIR`, and a recording's `host/`; or none at all.
+"""Host facts from a tree of files: a live machine (`/`), `--host-root DIR`, a recording's `host/`; or none at all.
 
 Below a root other than `/`, absolute links and `..` stay inside that root, as in a chroot. Reads are bounded and never block.
 """
@@ -10,12 +10,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from pcifma.access.seam import Record
+from pcifma.access.tree import resolve_path
 
 # The largest honest files are /proc/interrupts of a machine with hundreds of CPUs and /proc/config.gz.
 SIZE_LIMIT = 8 << 20
-_LINK_LIMIT = 40  # as in Linux (MAXSYMLINKS)
 
 _REASONS = {
     errno.ENOENT: "absent",
@@ -25,41 +26,97 @@ _REASONS = {
     errno.ELOOP: "too many symbolic links",
     errno.EISDIR: "a directory",
     errno.EFBIG: f"larger than {SIZE_LIMIT} bytes",
+    errno.ENXIO: "masked by the container",  # not a regular file; containers put /dev/null over what they hide
 }
 
 
-class TreeHost:
-    """Facts read from the tree at *root*. *recorded*: the tree is a recording, which has only what was recorded."""
+class Tree(Protocol):
+    """Files by a path that starts with `/`. Everything raises OSError where there is no such thing."""
 
-    def __init__(self, root: Path, *, recorded: bool = False) -> None:
-        self._root = os.path.realpath(root)
+    def content(self, path: str) -> bytes:
+        """The file's bytes."""
+
+    def names(self, path: str) -> list[str]:
+        """Names in the directory, in any order."""
+
+    def link(self, path: str) -> str:
+        """The text of the symbolic link."""
+
+
+class DiskTree:
+    """The tree below the directory *root*."""
+
+    def __init__(self, root: Path) -> None:
+        real = os.path.realpath(root)
+        self._root = "" if real == "/" else real
+
+    def content(self, path: str) -> bytes:
+        """The file's bytes; only regular files, and no more than SIZE_LIMIT. OSError."""
+        fd = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            mode = os.fstat(fd).st_mode
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
+            return _read_whole(fd)
+        finally:
+            os.close(fd)
+
+    def names(self, path: str) -> list[str]:
+        """Names in the directory; OSError."""
+        return os.listdir(self._place(path))  # noqa: PTH208 - names are wanted, not Path objects
+
+    def link(self, path: str) -> str:
+        """The link's text; OSError."""
+        return os.readlink(self._place(path, last=False))  # noqa: PTH115 - Path would normalise the text
+
+    def _place(self, path: str, *, last: bool = True) -> str:
+        # The live root needs no guard: its links lead where the kernel says.
+        return self._root + resolve_path(path, self._readlink, last=last) if self._root else path
+
+    def _readlink(self, path: str) -> str | None:
+        try:
+            return os.readlink(self._root + path)  # noqa: PTH115 - Path would normalise the text
+        except OSError as err:
+            if err.errno in (errno.EINVAL, errno.ENOENT):
+                return None
+            raise
+
+
+class TreeHost:
+    """Facts from *tree*. *recorded*: it is a recording, which has only what was recorded. *mount*: the path on the host that
+    the tree's root stands for, `/sys` for a sysfs root alone.
+    """
+
+    def __init__(self, tree: Tree | Path, *, recorded: bool = False, mount: str = "") -> None:
+        self._tree = DiskTree(tree) if isinstance(tree, Path) else tree
         self._recorded = recorded
+        self._mount = mount
 
     def read(self, path: str) -> bytes | None:
         """The file's content; None where it cannot be had (see *why*)."""
         try:
-            return self._content(path)
+            return self._tree.content(self._inside(path))
         except (OSError, ValueError):
             return None
 
     def entries(self, path: str) -> tuple[str, ...]:
         """Sorted names in the directory; empty where it does not exist."""
         try:
-            return tuple(sorted(os.listdir(self._resolve(path))))  # noqa: PTH208 - names are wanted, not Path objects
+            return tuple(sorted(self._tree.names(self._inside(path))))
         except (OSError, ValueError):
             return ()
 
     def link(self, path: str) -> str | None:
         """The text of the symbolic link, or None."""
         try:
-            return os.readlink(self._resolve(path, last=False))  # noqa: PTH115 - Path would normalise the text
+            return self._tree.link(self._inside(path))
         except (OSError, ValueError):
             return None
 
     def why(self, path: str) -> str:
         """Why *read* gives None; `readable` where it does not."""
         try:
-            self._content(path)
+            self._tree.content(self._inside(path))
         except OSError as err:
             return self._reason(path, err)
         except ValueError:
@@ -70,81 +127,22 @@ class TreeHost:
         """A tree of files has no records."""
         return iter(())
 
+    def _inside(self, path: str) -> str:
+        if not path.startswith(f"{self._mount}/"):
+            raise OSError(errno.ENOENT, "outside")
+        return path[len(self._mount) :]
+
     def _reason(self, path: str, err: OSError) -> str:
         if err.errno in (errno.ENOENT, errno.ENOTDIR):
-            if self._recorded:
+            if self._recorded or not path.startswith(f"{self._mount}/"):
                 return "not recorded"
             return "masked by the container" if self._masked(path) else "absent"
-        if err.errno == errno.ENXIO:  # not a regular file; containers put /dev/null over what they hide
-            return "masked by the container"
         return _REASONS.get(err.errno or 0, err.strerror or "unreadable")
-
-    def _content(self, path: str) -> bytes:
-        fd = os.open(self._resolve(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            mode = os.fstat(fd).st_mode
-            if not stat.S_ISREG(mode):
-                raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
-            return _read_whole(fd)
-        finally:
-            os.close(fd)
-
-    def _resolve(self, path: str, *, last: bool = True) -> str:
-        # The live root needs no guard: its links lead where the kernel says.
-        if self._root == "/":
-            return path
-        todo = [p for p in reversed(path.split("/")) if p]
-        here: list[str] = []
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part in (".", ".."):
-                del here[len(here) - (part == "..") :]
-                continue
-            target = _link_text("/".join([self._root, *here, part])) if last or todo else None
-            if target is None:
-                here.append(part)
-                continue
-            if (links := links + 1) > _LINK_LIMIT:
-                raise OSError(errno.ELOOP, "too many symbolic links")
-            if target.startswith("/"):
-                here = []
-            todo.extend(p for p in reversed(target.split("/")) if p)
-        return "/".join([self._root, *here])
 
     def _masked(self, path: str) -> bool:
         # A container hides /sys/firmware and parts of /proc under an empty tmpfs.
-        mounts = self.read("/proc/self/mountinfo") or b""
-        over = (line.split() for line in mounts.decode("utf-8", "replace").splitlines())
-        hidden = {f[4] for f in over if "tmpfs" in f[f.index("-") + 1 : f.index("-") + 2]}
-        return any(path.startswith(f"{point}/") for point in hidden if point.startswith(("/sys/", "/proc/")))
-
-
-class SysfsHost:
-    """The host of a sysfs root that stands alone: its `/sys` is the tree, and there is nothing else."""
-
-    def __init__(self, root: Path) -> None:
-        self._tree = TreeHost(root)
-
-    def read(self, path: str) -> bytes | None:
-        """The file's content, for a path below /sys."""
-        return self._tree.read(path[4:]) if path.startswith("/sys/") else None
-
-    def entries(self, path: str) -> tuple[str, ...]:
-        """Sorted names, for a directory below /sys."""
-        return self._tree.entries(path[4:]) if path.startswith("/sys/") else ()
-
-    def link(self, path: str) -> str | None:
-        """The text of the symbolic link, for a path below /sys."""
-        return self._tree.link(path[4:]) if path.startswith("/sys/") else None
-
-    def why(self, path: str) -> str:
-        """As TreeHost; `not recorded` outside /sys."""
-        return self._tree.why(path[4:]) if path.startswith("/sys/") else "not recorded"
-
-    def stream(self, name: str) -> Iterator[Record]:
-        """No records."""
-        return iter(())
+        mounts = (self.read("/proc/self/mountinfo") or b"").decode("utf-8", "replace")
+        return any(path.startswith(f"{point}/") for point in _tmpfs_mounts(mounts) if point.startswith(("/sys/", "/proc/")))
 
 
 class NoHost:
@@ -171,13 +169,12 @@ class NoHost:
         return iter(())
 
 
-def _link_text(path: str) -> str | None:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - Path would normalise the text
-    except OSError as err:
-        if err.errno in (errno.EINVAL, errno.ENOENT):
-            return None
-        raise
+def _tmpfs_mounts(mountinfo: str) -> Iterator[str]:
+    # proc_pid_mountinfo(5): the mount point is field 5, the file system's type follows a lone dash.
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("tmpfs ") and before.count(" ") >= 4:
+            yield before.split(" ")[4]
 
 
 def _read_whole(fd: int) -> bytes:
