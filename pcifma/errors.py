@@ -56,6 +56,12 @@ class BusyError(ReadError):
     tag = "busy"
 
 
+class SlowError(BusyError):
+    """The Function is left alone for now: its reads take too long."""
+
+    tag = "slow"
+
+
 class WriteRefusedError(PcifmaError):
     """A register write that the owner, the ack table or the kernel does not allow; the message says which."""
 

@@ -1,0 +1,49 @@
+"""What can be configured: one row a setting. docs/configuration.md says the same, and a test holds it to this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pcifma.plugin.manifest import PropertyType
+from pcifma.plugin.module import PropertyValue
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its *type* and *default* as a configuration file writes them; *low* and *high* bound numbers, in base units."""
+
+    type: PropertyType
+    default: bool | int | float | str | tuple[str, ...]
+    about: str
+    low: float | None = None
+    high: float | None = None
+
+
+# Dotted as in `poll.interval`. Sizes in bytes, times in seconds once read.
+SETTINGS: dict[str, Setting] = {
+    "user": Setting("string", "pcifma", "who the daemon runs as when root starts it"),
+    "group": Setting("string", "pcifma", "whose members may read over the control socket, and the log"),
+    "clear": Setting("bool", False, "write logged status bits back where nobody owns them (owner none)"),
+    "poll.interval": Setting("time", "1s", "between two looks at the registers that tell of every error", 0.05, 3600),
+    "poll.slow_interval": Setting("time", "30s", "between two looks at everything else that is watched", 0.05, 86400),
+    "poll.deadline": Setting("time", "100ms", "a read that takes longer makes its Function busy", 0.005, 60),
+    "poll.exclude": Setting("list", (), "Functions never read: addresses (0000:04:00.0) or vendor:device (10de:2330)"),
+    "log.errors_keep": Setting("time", "90d", "how long ereports are kept that no open case needs", 3600),
+    "log.faults_keep": Setting("time", "365d", "how long case events are kept once the case is resolved", 3600),
+    "log.size": Setting("size", "64MiB", "the log is kept below this: the oldest ereports that no case needs go first", 1 << 20),
+    "plugins.directories": Setting("list", (), "further plugin directories, beside <root>/etc/pcifma/plugins"),
+    "plugins.entry_points": Setting("bool", True, "load plugins that other Python distributions registered"),
+    "plugins.disable": Setting("list", (), "names of plugins that are not loaded"),
+    "child.memory": Setting("size", "256MiB", "what one third-party plugin may allocate", 64 << 20),
+    "child.deadline": Setting("time", "500ms", "a call into a third-party plugin that takes longer ends it", 0.01, 60),
+    "socket.clients": Setting("int", 32, "connections to the control socket at one time", 1, 1024),
+}
+
+
+def default_of(name: str) -> PropertyValue:
+    """The typed default of the setting *name*; KeyError for an unknown one."""
+    from pcifma.fmd.property import typed  # noqa: PLC0415 - keeps this table importable by itself
+
+    setting = SETTINGS[name]
+    raw = list(setting.default) if isinstance(setting.default, tuple) else setting.default
+    return typed(setting.type, raw)

@@ -1,0 +1,170 @@
+"""Reads with a deadline: a Function whose read blocks is busy, all others are read, and it comes back after a rest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pcifma.errors import BusyError, GoneError, ReadError, SlowError
+from pcifma.fmd.deadline import BACK_OFF_FIRST_S, SLOW_LIMIT, SLOW_NS, SPLIT, GuardedConfigs, GuardedSpace, Health, Readers
+from pcifma.regs.bdf import Bdf
+
+PATIENCE_S = 0.05
+
+
+class Space:
+    """Reads give *data*, or wait until *gate* opens."""
+
+    def __init__(self, data: bytes = b"\xab\xcd", *, gate: threading.Event | None = None, error: ReadError | None = None) -> None:
+        self.data, self.gate, self.error, self.reads = data, gate, error, 0
+
+    @property
+    def size(self) -> int:
+        return 256
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        if self.error is not None:
+            raise self.error
+        return self.data[:length]
+
+
+def bdf(number: int) -> Bdf:
+    return Bdf(0, number, 0, 0)
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def readers() -> Readers:
+    return Readers(PATIENCE_S)
+
+
+def guarded(readers: Readers, *spaces: Space) -> list[GuardedSpace]:
+    configs = GuardedConfigs({bdf(i): space for i, space in enumerate(spaces)}, readers)
+    return [configs[bdf(i)] for i in range(len(spaces))]
+
+
+def until_back(readers: Readers) -> None:
+    """Wait for the threads that were left behind."""
+    threads = [thread for thread in threading.enumerate() if thread.name == "reader"]
+    while readers.lost:
+        for thread in threads:
+            thread.join(0.01)
+
+
+def test_read_gives_bytes_in_order(readers: Readers) -> None:
+    first, second = guarded(readers, Space(b"ab"), Space(b"cd"))
+
+    assert readers.read([(first, 0, 2), (second, 0, 2), (first, 0, 1)]) == [b"ab", b"cd", b"a"]
+
+
+def test_read_of_nothing_gives_nothing(readers: Readers) -> None:
+    assert readers.read([]) == []
+
+
+def test_read_error_stays_with_its_function(readers: Readers) -> None:
+    gone = GoneError("0000:00:00.0: gone")
+    first, second = guarded(readers, Space(error=gone), Space())
+
+    assert readers.read([(first, 0, 2), (second, 0, 2)]) == [gone, b"\xab\xcd"]
+    with pytest.raises(GoneError):
+        first.read(0, 2)
+
+
+def test_blocked_read_is_busy_and_every_other_is_read(readers: Readers, gate: threading.Event) -> None:
+    spaces = guarded(readers, *(Space(gate=gate if i == 3 else None) for i in range(10)))
+
+    outcomes = readers.read([(space, 0, 2) for space in spaces])
+
+    assert isinstance(outcomes[3], BusyError)
+    assert [i for i, outcome in enumerate(outcomes) if outcome != b"\xab\xcd"] == [3]
+
+
+def test_blocked_function_is_not_read_again_while_its_read_is_out(readers: Readers, gate: threading.Event) -> None:
+    blocked = Space(gate=gate)
+    spaces = guarded(readers, blocked, Space())
+    readers.read([(space, 0, 2) for space in spaces])
+
+    outcomes = readers.read([(space, 0, 2) for space in spaces])
+
+    assert blocked.reads == 1
+    assert isinstance(outcomes[0], BusyError)
+    assert outcomes[1] == b"\xab\xcd"
+
+
+def test_many_blocked_functions_share_deadlines(readers: Readers, gate: threading.Event) -> None:
+    count = 4 * SPLIT
+    spaces = guarded(readers, *(Space(gate=gate) for _ in range(count)), Space())
+
+    outcomes = readers.read([(space, 0, 2) for space in spaces])
+
+    assert outcomes[-1] == b"\xab\xcd"
+    assert all(isinstance(outcome, BusyError) for outcome in outcomes[:-1])
+    assert readers.lost == count
+
+
+def test_function_whose_read_came_back_rests_before_it_is_read_again(gate: threading.Event) -> None:
+    readers = Readers(PATIENCE_S)
+    (space,) = guarded(readers, Space(gate=gate))
+    with pytest.raises(BusyError):
+        space.read(0, 2)
+
+    gate.set()
+    until_back(readers)
+
+    assert readers.lost == 0
+    assert "left alone" in str(space.health.refusal(space.health.until_s - 1))
+    assert space.health.refusal(space.health.until_s) is None
+
+
+def test_back_off_doubles_up_to_its_limit() -> None:
+    health = Health(bdf(0))
+    rests = []
+    for _ in range(8):
+        health.rest(0.0, BusyError)
+        rests.append(health.until_s)
+
+    assert rests == [10, 20, 40, 80, 160, 320, 600, 600]
+
+
+def test_slow_function_is_left_alone_after_several_slow_reads_in_a_row() -> None:
+    health = Health(bdf(0))
+    for _ in range(SLOW_LIMIT - 1):
+        health.timed(SLOW_NS, 5.0)
+    health.timed(SLOW_NS - 1, 5.0)
+    assert health.refusal(5.0) is None
+
+    for _ in range(SLOW_LIMIT):
+        health.timed(SLOW_NS, 5.0)
+
+    assert isinstance(health.refusal(5.0), SlowError)
+    assert health.refusal(5.0 + BACK_OFF_FIRST_S) is None
+
+
+def test_size_has_the_deadline_too(readers: Readers) -> None:
+    (space,) = guarded(readers, Space())
+
+    assert space.size == 256
+
+
+def test_configs_keep_the_health_of_a_function_that_stays_and_forget_one_that_was_replaced(readers: Readers) -> None:
+    inner = {bdf(0): Space(), bdf(1): Space()}
+    configs = GuardedConfigs(inner, readers)
+    configs[bdf(0)].health.rest(1e9, SlowError)
+    assert list(configs.troubled(1e9)) == [bdf(0)]
+    assert configs[bdf(0)] is configs[bdf(0)]
+
+    inner[bdf(0)] = Space()
+
+    assert configs[bdf(0)].health.refusal(1e9) is None
+    assert (len(configs), list(configs)) == (2, [bdf(0), bdf(1)])
