@@ -20,6 +20,7 @@ ALL_ONES = 0xFFFF
 BRIDGE, CARDBUS = 1, 2
 _SLOT_IMPLEMENTED = 0x100
 _VF_ENABLE = 1
+_STATUS, _HAS_CAPABILITIES = 0x06, 0x10
 _RETRY_STATUS = b"\x01\x00\xff\xff"  # a Function that is not ready after reset (PCIe Base Spec 2.3.2)
 
 
@@ -109,7 +110,7 @@ def _read(bdf: Bdf, config: ConfigSpace, host: Host) -> Sighting:
     if header[:4] == _RETRY_STATUS:
         return _unread(bdf, host, "busy", "not ready after reset")
     function = _with_host(_from_header(bdf, header, size), host)
-    if size <= HEADER_SIZE:
+    if size <= HEADER_SIZE and header[_STATUS] & _HAS_CAPABILITIES:
         return Sighting(replace(function, unread="short", note="64 bytes only"))
     return _from_capabilities(function, config)
 

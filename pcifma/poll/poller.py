@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from pcifma.access.seam import Host, Machine
 from pcifma.event.ereport import Ereport
+from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.loader import Plugin
@@ -86,23 +87,22 @@ class Poller:
         self._plan()
         for target in self._targets:
             old = known.pop((target.subject.identity, target.subject.target), None)
-            if old is not None:
+            if old is not None and old.plan == target.plan:
                 target.inherit(old)
-        self._vanished += [old for old in known.values() if old.subject.function is not None and old.unread != "gone"]
+            elif old is not None:
+                target.unread = old.unread
+        self._vanished += [old for old in known.values() if old.subject.function is not None and not old.subject.function.unread]
 
     def look(self) -> Look:
         """Look now: news since the last look, in the order of contract 1.1."""
         clock = self.machine.clock
-        look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()), functions=len(self.fabric.functions))
+        look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()))
         slow = look.when.boot_ns >= self._slow_due
+        self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
         for index in self._due(look, slow=slow):
             self._examine(index, look)
-        for target in self._targets:
-            if target.unread and target.subject.function is not None:
-                look.unread[str(target.subject.target)] = target.unread
-        look.unread |= {str(bdf): reason for bdf, reason in self.machine.unread.items()}
-        look.functions = len(self.fabric.functions.keys() | self.machine.unread.keys())
+        look.functions, look.unread = len(self.fabric.functions), self._unread()
         self._say_failures(look)
         look.latched = self.latched.take_changes()
         self._advance(look.when, slow=slow)
@@ -148,6 +148,25 @@ class Poller:
             self._mark_unread(self._targets[i], ASLEEP, look)
         return before - self._asleep
 
+    def _look_again_at_unread(self, *, slow: bool) -> None:
+        # What the fabric could not see when it was built (asleep, not ready, gone) is built again once that has changed.
+        host = self.machine.host
+        again = [
+            f.bdf
+            for f in self.fabric
+            if (f.unread == ASLEEP and not asleep(host, self.fabric, f))
+            or f.unread == "busy"
+            or (slow and self.tick and f.unread == "gone")
+        ]
+        if again:
+            fabric = rebuilt(self.machine, self.fabric, again)
+            if any(fabric[bdf].unread != self.fabric[bdf].unread for bdf in again):
+                self.update(fabric)
+
+    def _unread(self) -> dict[str, str]:
+        found = {str(f.bdf): f.unread for f in self.fabric if f.unread}
+        return found | {str(t.subject.target): t.unread for t in self._targets if t.unread and t.subject.function is not None}
+
     # One target.
 
     def _examine(self, index: int, look: Look) -> None:
@@ -158,7 +177,7 @@ class Poller:
             target.looked = True
             self._mark_unread(target, self._absent(target, got.unread), look)
             return
-        if got.short:
+        if got.short or (target.subject.function is not None and target.subject.function.unread == "short"):
             self._mark_unread(target, "short", look)
         elif target.unread:
             target.unread = ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pcifma.event.ereport import PayloadValue
 from pcifma.fabric.function import Function
 from pcifma.plugin.watch import Target
+from pcifma.poll.snapshot import PRESENCE
 from pcifma.regs.exp import DevType
 from pcifma.regs.table import Location
 
@@ -63,7 +64,6 @@ def _rows(*tables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, Location], .
     return tuple((name, Location.parse(text)) for table in tables for name, text in table)
 
 
-_IDENTITY = Location("", 0, 4)
 _SOURCE_ID = Location("ECAP_AER", 0x34, 4)  # two Requester IDs in one register: correctable below, uncorrectable above
 _MEMBERS_ANY = _rows(_ANY)
 _MEMBERS_TYPE_1 = _rows(_TYPE_1)
@@ -106,7 +106,7 @@ def payload(function: Function, target: Target, words: Mapping[tuple[Target, Loc
     if source is not None and function.dev_type in _ROOT:
         found["pcie_adv_rp_ce_src_id"], found["pcie_adv_rp_ue_src_id"] = source & 0xFFFF, source >> 16
         named.add((target, _SOURCE_ID))
-    rest = [f"{_where(key, target)}={word:#x}" for key, word in words.items() if key not in named and key[1] != _IDENTITY]
+    rest = [f"{_where(key, target)}={word:#x}" for key, word in words.items() if key not in named and key[1] not in PRESENCE]
     if rest:
         found["registers"] = list(rest)
     return found

@@ -12,7 +12,8 @@ from pcifma.plugin.watch import Target, Watch
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
-IDENTITY = Location("", 0, 4)
+IDENTITY, COMMAND_STATUS = Location("", 0, 4), Location("", 4, 4)
+PRESENCE = (IDENTITY, COMMAND_STATUS)  # both all ones: nobody answers. A Virtual Function's identity alone is all ones too (SR-IOV 3.4.1.1)
 _ALL_ONES = 0xFFFFFFFF
 _REQUEST_RETRY = 0x0001  # Vendor ID of a Function that is not ready yet (PCIe Base Spec 2.3.1, RRS Software Visibility)
 _READ_AGAIN_LIMIT = 3
@@ -52,7 +53,8 @@ def declared(watches: Iterable[Watch]) -> list[tuple[Target, Location, bool]]:
     found: dict[tuple[Target, Location], bool] = {}
     for watch in watches:
         if watch.target.kind == "function":
-            found.setdefault((watch.target, IDENTITY), False)
+            for location in PRESENCE:
+                found.setdefault((watch.target, location), False)
         if watch.location is not None:
             found.setdefault((watch.target, watch.location), False)
         for read in watch.reads:
@@ -144,8 +146,8 @@ def _read_span(machine: Machine, span: Span, got: Words) -> None:
     for target, location, start in span.parts:
         word = int.from_bytes(data[start : start + location.width], "little")
         got.words[target, location] = word
-        if location == IDENTITY:
-            got.unread = got.unread or _absent(word)
+        if location == COMMAND_STATUS:
+            got.unread = got.unread or _absent(got.words.get((target, IDENTITY), 0), word)
 
 
 def _read_parts(machine: Machine, span: Span, got: Words) -> None:
@@ -157,10 +159,10 @@ def _read_parts(machine: Machine, span: Span, got: Words) -> None:
         _read_span(machine, Span(span.bdf, span.offset + start, location.width, ((target, location, 0),)), got)
 
 
-def _absent(word: int) -> str:
-    if word == _ALL_ONES:
-        return "gone"
-    return "busy" if word & 0xFFFF == _REQUEST_RETRY else ""
+def _absent(identity: int, command_status: int) -> str:
+    if identity & 0xFFFF == _REQUEST_RETRY and command_status == _ALL_ONES:
+        return "busy"
+    return "gone" if identity == command_status == _ALL_ONES else ""
 
 
 def _reason(err: ReadError) -> str:

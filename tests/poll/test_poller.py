@@ -1,0 +1,298 @@
+"""The poller on a small board: what is news, what is read, what is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.board import (
+    CONTROL,
+    CORRECTABLE,
+    DEVICE_STATUS,
+    END,
+    HEADER_LOG,
+    OLD,
+    ROOT,
+    ROOT_STATUS,
+    SECONDARY_STATUS,
+    STATUS,
+    UNCORRECTABLE,
+    board,
+)
+from support.machine import Bench, bench
+
+from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.fabric.build import build
+from pcifma.plugin.loader import builtin
+from pcifma.poll.latched import LatchedSet
+from pcifma.poll.poller import Look, Poller
+
+FAST_S = 1_000_000_000
+SOURCES = ("pcie_aer", "pci_status")
+
+
+def poller(on: Bench, latched: LatchedSet | None = None) -> Poller:
+    return Poller(on.machine, build(on.machine), builtin(SOURCES), latched=latched)
+
+
+def next_look(of: Poller, on: Bench, seconds: int = 1) -> Look:
+    on.clock.wait_until(on.clock.boot_ns() + seconds * FAST_S)
+    return of.look()
+
+
+def bits(look: Look) -> list[tuple[str, str]]:
+    return [(e.device, e.class_.removeprefix("ereport.")) for e in look.ereports if e.class_ != FABRIC_CLASS]
+
+
+def one(look: Look) -> Ereport:
+    found = [e for e in look.ereports if e.class_ != FABRIC_CLASS]
+    assert len(found) == 1, [e.class_ for e in found]
+    return found[0]
+
+
+@pytest.fixture
+def on() -> Bench:
+    return bench(*board())
+
+
+def test_healthy_board_gives_no_line(on: Bench) -> None:
+    look = poller(on).look()
+    assert (look.ereports, look.functions, look.read) == ([], 5, 5)
+
+
+def test_first_look_has_no_lower_bound(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    event = one(poller(on).look())
+    assert (event.class_, event.first_look, event.not_before) == ("ereport.io.pciex.dl.btlp", True, None)
+
+
+def test_new_bit_is_bounded_by_the_look_that_saw_it_clear(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 0x0001, 2)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    event = one(next_look(of, on))
+    assert (event.not_before, event.time) == ("2000-01-01T00:00:00.000000000Z", "2000-01-01T00:00:01.000000000Z")
+    assert not event.first_look
+
+
+def test_snapshot_comes_first_and_shares_the_ena(on: Bench) -> None:
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    events = poller(on).look().ereports
+    assert [e.class_.rpartition(".")[2] for e in events] == ["fabric", "mtlp", "btlp"]
+    assert len({e.ena for e in events}) == 1
+    assert (events[0].payload["pcie_ue_status"], events[0].payload["pcie_ce_status"]) == (0x40000, 0x40)
+
+
+def test_standing_bit_is_said_once(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    of = poller(on)
+    of.look()
+    assert [bits(next_look(of, on, 31)) for _ in range(3)] == [[], [], []]
+
+
+def test_cleared_bit_that_rises_again_is_news_under_another_uuid(on: Bench) -> None:
+    space = on.space(END)
+    of = poller(on)
+    of.look()
+    seen = []
+    for value in (0x40, 0, 0x40):
+        space.put(DEVICE_STATUS, 1 if value else 0, 2)
+        space.put(CORRECTABLE, value, 4)
+        seen += [e.uuid for e in next_look(of, on).ereports if e.class_ != FABRIC_CLASS]
+    assert len(set(seen)) == 2
+
+
+def test_second_bit_behind_a_standing_device_status_is_found_in_the_fast_tier(on: Bench) -> None:
+    space = on.space(END)
+    space.put(DEVICE_STATUS, 1, 2)
+    space.put(CORRECTABLE, 0x40, 4)
+    of = poller(on)
+    of.look()
+    space.put(CORRECTABLE, 0xC0, 4)
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.bdllp")]
+
+
+def test_steady_state_is_one_two_byte_read_a_function(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    next_look(of, on)
+    on.forget_reads()
+    next_look(of, on)
+    assert on.reads[END] == [(DEVICE_STATUS, 2)]
+    assert on.reads[OLD] == [(STATUS, 2)]
+    assert on.reads[ROOT] == [(DEVICE_STATUS, 2), (ROOT_STATUS, 4)]
+
+
+def test_saturated_function_adds_one_read_at_aer(on: Bench) -> None:
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    of = poller(on)
+    of.look()
+    next_look(of, on)
+    on.forget_reads()
+    next_look(of, on)
+    assert on.reads[END] == [(DEVICE_STATUS, 2), (UNCORRECTABLE, 16)]
+
+
+def test_only_declared_bytes_are_ever_read(on: Bench) -> None:
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    of = poller(on)
+    of.look()
+    next_look(of, on, 31)
+    touched = {byte for offset, length in on.space(END).reads for byte in range(offset, offset + length)}
+    assert max(touched) < HEADER_LOG + 16
+    assert not touched & set(range(0x80, 0x100))
+
+
+def test_toggling_transactions_pending_is_no_change(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 0x20, 2)
+    on.forget_reads()
+    next_look(of, on)
+    assert on.reads[END] == [(DEVICE_STATUS, 2)]
+
+
+def test_sleeping_function_is_named_and_not_touched(on: Bench) -> None:
+    on.facts.files[f"/sys/bus/pci/devices/{END}/power_state"] = b"D3cold\n"
+    of = poller(on)
+    on.forget_reads()
+    look = of.look()
+    assert END not in on.reads
+    assert look.unread == {END: "asleep"}
+    assert (one(look).class_, one(look).payload["reason"]) == ("ereport.pcifma.unread", "asleep")
+
+
+def test_function_that_falls_asleep_later_is_left_alone(on: Bench) -> None:
+    on.facts.files[f"/sys/bus/pci/devices/{END}/power/control"] = b"auto\n"
+    of = poller(on)
+    of.look()
+    on.facts.files[f"/sys/bus/pci/devices/{END}/power/runtime_status"] = b"suspended\n"
+    on.forget_reads()
+    assert next_look(of, on).unread == {END: "asleep"}
+    assert END not in on.reads
+
+
+def test_function_that_wakes_is_looked_at_whole(on: Bench) -> None:
+    state = f"/sys/bus/pci/devices/{END}/power/runtime_status"
+    on.facts.files[state] = b"suspended\n"
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    of = poller(on)
+    of.look()
+    on.facts.files[state] = b"active\n"
+    look = next_look(of, on)
+    assert (look.unread, bits(look)) == ({}, [(END, "io.pciex.dl.btlp")])
+
+
+def test_all_ones_is_gone_and_not_an_error(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).data[:] = b"\xff" * 4096
+    look = next_look(of, on)
+    assert look.unread == {END: "gone"}
+    assert one(look).payload["reason"] == "gone"
+    assert next_look(of, on).ereports == []
+
+
+def test_vanished_function_is_said_to_be_gone_once(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    left = {bdf: space for bdf, space in on.spaces.items() if str(bdf) != END}
+    of.machine = replace(on.machine, configs=left)
+    of.update(build(of.machine))
+    look = next_look(of, on)
+    assert (one(look).device, one(look).payload["reason"]) == (END, "gone")
+    assert next_look(of, on).ereports == []
+
+
+def test_truncated_function_is_short_but_its_status_is_still_seen() -> None:
+    on = bench(*board(), size=64)
+    on.space(END).put(STATUS, 0x8010, 2)
+    look = poller(on).look()
+    assert look.unread[END] == "short"
+    assert (END, "io.pci.dpe") in bits(look)
+
+
+def test_restart_says_nothing_again(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    first = poller(on)
+    rows = first.look().latched
+    again = poller(on, LatchedSet("boot", rows, first.latched.baselines()))
+    assert bits(again.look()) == []
+
+
+def test_bit_that_rose_while_no_daemon_ran_is_bounded_by_the_last_look(on: Bench) -> None:
+    first = poller(on)
+    rows = first.look().latched
+    on.clock.wait_until(3600 * FAST_S)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    event = one(poller(on, LatchedSet("boot", rows, first.latched.baselines())).look())
+    assert (event.not_before, event.first_look) == ("2000-01-01T00:00:00.000000000Z", False)
+
+
+def test_secondary_status_is_bounded_by_its_own_slow_tier(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    for _ in range(29):
+        next_look(of, on)
+    on.space(ROOT).put(SECONDARY_STATUS, 0x8000, 2)
+    event = one(next_look(of, on))
+    assert (event.class_, event.not_before) == ("ereport.io.pci.sec-dpe", "2000-01-01T00:00:00.000000000Z")
+
+
+def test_plugin_that_raises_is_set_aside_and_the_others_go_on(on: Bench) -> None:
+    of = poller(on)
+
+    def explode(*_: object) -> list[object]:
+        raise SystemExit("no more")
+
+    aside = next(w for w in of.watchers if w.plugin.name == "pci_status")
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    normal = aside.plugin.code.normalise
+    try:
+        aside.plugin.code.normalise = explode  # type: ignore[attr-defined]
+        look = of.look()
+    finally:
+        aside.plugin.code.normalise = normal  # type: ignore[attr-defined]
+    assert bits(look) == [(END, "io.pciex.dl.btlp"), ("host", "pcifma.module")]
+    assert look.ereports[-1].payload["module"] == "pci_status"
+
+
+def test_header_log_that_changed_between_two_reads_is_not_believed(on: Bench) -> None:
+    space = on.space(END)
+    space.put(UNCORRECTABLE, 0x40000, 4)
+    space.put(CONTROL, 18, 4)
+    read, reads = space.read, iter(range(10_000))
+
+    def restless(offset: int, length: int) -> bytes:
+        if offset <= CONTROL < offset + length:
+            space.put(CONTROL, next(reads) % 32, 4)
+        return read(offset, length)
+
+    space.read = restless  # type: ignore[method-assign]
+    event = one(poller(on).look())
+    assert event.payload["source-valid"] is False
+
+
+def test_virtual_function_without_ids_is_there() -> None:
+    images = board()
+    images[-1].put(0, 0xFFFFFFFF, 4)
+    on = bench(*images)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    look = poller(on).look()
+    assert (look.unread, bits(look)) == ({}, [(END, "io.pciex.dl.btlp")])
+
+
+def test_function_that_was_not_ready_is_built_once_it_is() -> None:
+    images = board()
+    kept = bytes(images[-1].data)
+    images[-1].data[:] = b"\x01\x00" + b"\xff" * 4094
+    on = bench(*images)
+    of = poller(on)
+    assert of.look().unread == {END: "busy"}
+    on.space(END).data[:] = kept
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    look = next_look(of, on)
+    assert (look.unread, bits(look)) == ({}, [(END, "io.pciex.dl.btlp")])
