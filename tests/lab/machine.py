@@ -77,6 +77,11 @@ class Machine:
         return self._console
 
     @property
+    def pid(self) -> int:
+        """The process that is the machine: setpriv has become QEMU."""
+        return self._process.pid
+
+    @property
     def share(self) -> Path:
         """A directory here that the guest sees as /lab and may write: for captures, logs, and files for the guest."""
         return self._workspace.share
