@@ -15,6 +15,7 @@ from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME as CAPABILITIES
 from pcifma.regs.exp import DevType
 from pcifma.regs.table import Access, Capability, Field, Location, Register
+from pcifma.regs.tlp import decode_header
 
 API_VERSION = 1
 
@@ -54,6 +55,7 @@ __all__ = [
     "Tier",
     "Watch",
     "When",
+    "decode_header",
     "error_bits",
     "error_mask",
 ]

@@ -63,6 +63,7 @@ class Poller:
         *,
         latched: LatchedSet | None = None,
         maker: Maker | None = None,
+        tick: int = 0,
         fast_ns: int = FAST_NS,
         slow_ns: int = SLOW_NS,
     ) -> None:
@@ -70,8 +71,8 @@ class Poller:
         self.latched = latched or LatchedSet(machine.boot)
         self.maker = maker or Maker(machine.name, machine.boot, fabric)
         self.fast_ns, self.slow_ns = fast_ns, slow_ns
-        self.tick = 0
-        self.due_ns = self._slow_due = machine.clock.boot_ns()
+        self.tick = tick
+        self.due_ns = self.slow_due_ns = machine.clock.boot_ns()
         self._failures: list[tuple[str, BaseException]] = []
         self.watchers = [Watcher(p, Guard(p.name, self._set_aside)) for p in plugins]
         self._occurrence: dict[tuple[str, str], int] = {}
@@ -97,7 +98,7 @@ class Poller:
         """Look now: news since the last look, in the order of contract 1.1."""
         clock = self.machine.clock
         look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()))
-        slow = look.when.boot_ns >= self._slow_due
+        slow = look.when.boot_ns >= self.slow_due_ns
         self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
         for index in self._due(look, slow=slow):
@@ -286,7 +287,7 @@ class Poller:
         self.tick += 1
         self._last_look_ns = when.wall_ns
         if slow:
-            self._slow_due = when.boot_ns + self.slow_ns
+            self.slow_due_ns = when.boot_ns + self.slow_ns
         self.due_ns = when.boot_ns + self.fast_ns
 
 

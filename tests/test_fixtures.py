@@ -1,0 +1,60 @@
+"""Each directory in fixtures/ is a test by existing: replay it, and what must come out comes out, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pcifma.access.fixture import Fixture
+from pcifma.access.open import open_source
+from pcifma.event.ereport import Ereport
+from pcifma.event.line import encode
+from pcifma.plugin.loader import builtin
+from pcifma.poll.replay import play
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CASES = sorted(path.parent for path in FIXTURES.glob("*/case.yaml"))
+
+
+def replayed(directory: Path) -> list[dict[str, Any]]:
+    fixture = open_source(str(directory))
+    assert isinstance(fixture, Fixture)
+    plugins = [plugin for plugin in builtin() if plugin.manifest.kind == "source"]
+    events: Iterable[Ereport] = (event for look in play(fixture, plugins) for event in look.ereports)
+    return [json.loads(encode(event)) for event in events]
+
+
+def covers(partial: Any, whole: Any) -> bool:
+    """True if everything that *partial* says is so in *whole*; objects may have more keys, lists may not have more entries."""
+    if isinstance(partial, dict):
+        return isinstance(whole, dict) and all(key in whole and covers(value, whole[key]) for key, value in partial.items())
+    if isinstance(partial, list):
+        return isinstance(whole, list) and len(partial) == len(whole) and all(map(covers, partial, whole))
+    return bool(partial == whole)
+
+
+@pytest.mark.parametrize("directory", CASES, ids=lambda path: path.name)
+def test_replay_gives_the_expected_ereports(directory: Path) -> None:
+    path = directory / "expect.json"
+    events = replayed(directory)
+    if not path.exists():
+        pytest.skip(f"{directory.name} has no expect.json: replay only prints")
+    expected = json.loads(path.read_text())["ereports"]
+    assert [e["class"] for e in events] == [e["class"] for e in expected]
+    for event, partial in zip(events, expected, strict=True):
+        assert covers(partial, event), f"expected {partial}, got {event}"
+
+
+@pytest.mark.parametrize("directory", CASES, ids=lambda path: path.name)
+def test_replay_twice_is_the_same(directory: Path) -> None:
+    assert replayed(directory) == replayed(directory)
+
+
+def test_covers_refuses_a_missing_key_and_a_longer_list() -> None:
+    assert covers({"a": [1]}, {"a": [1], "b": 2})
+    assert not covers({"a": [1]}, {"a": [1, 2]})
+    assert not covers({"c": 1}, {"a": 1})
