@@ -1,6 +1,6 @@
 """Live configuration space: `config` files of a sysfs root, read with pread on kept descriptors, opened on first use.
 
-The steady state of a look is one pread a Function and nothing else; Batch makes it in one call.
+The steady state of a look is one pread a Function and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import errno
 import os
 import resource
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pcifma.errors import GoneError, ReadError, ShortReadError
@@ -19,58 +19,74 @@ DEVICES = "bus/pci/devices"
 UNPRIVILEGED_SIZE = 64
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO})
 _SPARE_DESCRIPTORS = 64  # for everything else this process opens
-_CAP_POINTER = 0x34  # PCIe Base Spec 7.5.1.1.11
-_STATUS_WITH_CAPS = 0x06
-_HAS_CAPS = 0x10
+_STATUS = 0x06
+_HAS_CAPABILITIES = 0x10
+_CAPABILITIES_POINTER = 0x34  # PCIe Base Spec 7.5.1.1.11
+
+# Gives a descriptor that may be read, for the path of a `config` file; OSError as open(2).
+Opener = Callable[[str], int]
+
+
+def open_config(path: str) -> int:
+    """Open *path* for reading; OSError."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def descriptor_limit(wanted: int) -> int:
+    """How many of *wanted* files may stay open within RLIMIT_NOFILE; its soft limit is raised for them where it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return wanted
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, soft - _SPARE_DESCRIPTORS)
 
 
 class DescriptorPool:
-    """Keeps at most *limit* files open; the one opened first is closed first. A tree that fits is never reopened."""
+    """Keeps at most *limit* files open; the one opened first is closed first. *roomy*: no file need ever be closed for another."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, opener: Opener = open_config) -> None:
+        self.opener = opener
+        self.limit = 1
+        self.roomy = True
         self._open: deque[SysfsSpace] = deque()
 
-    @classmethod
-    def for_functions(cls, count: int) -> DescriptorPool:
-        """As many as *count* Functions need, within RLIMIT_NOFILE (its soft limit is raised for them where it may be)."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = count + _SPARE_DESCRIPTORS
-        if soft != resource.RLIM_INFINITY and wanted > soft:
-            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        return cls(max(1, count if soft == resource.RLIM_INFINITY else soft - _SPARE_DESCRIPTORS))
+    def fit(self, functions: int, limit: int) -> None:
+        """Make room for *functions* files, of which *limit* may stay open."""
+        self.limit = limit
+        self.roomy = functions <= limit
 
     def admit(self, space: SysfsSpace) -> None:
         """Count *space* as open, closing the oldest where there are too many."""
         self._open.append(space)
         while len(self._open) > self.limit:
-            self._open.popleft().close()
+            self._open[0].close()
 
     def forget(self, space: SysfsSpace) -> None:
         """*space* was closed."""
-        if space in self._open:
-            self._open.remove(space)
+        self._open.remove(space)
 
 
 class SysfsSpace:
-    """One Function's `config` file. *descriptor* is -1 while it is closed."""
+    """One Function's `config` file."""
 
-    __slots__ = ("_path", "_pool", "_size", "bdf", "descriptor")
+    __slots__ = ("_fd", "_path", "_pool", "_size", "bdf", "gone")
 
     def __init__(self, bdf: Bdf, path: str, pool: DescriptorPool) -> None:
         self.bdf = bdf
         self._path = path
         self._pool = pool
-        self.descriptor = -1
+        self._fd = -1
         self._size = 0
+        self.gone = False  # seen to be gone: whatever comes back under this address needs a new descriptor
 
     @property
     def size(self) -> int:
         """Bytes that can be read; 64 where the kernel gives no more.
 
         Learned once from the file's size and, where a capability list begins beyond byte 64, from a read of its first
-        header. GoneError, ReadError.
+        header: no other byte is touched. GoneError, ReadError.
         """
         if not self._size:
             self._size = self._learn_size()
@@ -78,9 +94,9 @@ class SysfsSpace:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly *length* bytes at *offset*; ShortReadError, GoneError, ReadError."""
-        fd = self.descriptor
+        fd = self._fd
         if fd < 0:
-            fd = self.fileno()
+            fd = self._open()
         try:
             data = os.pread(fd, length, offset)
         except OSError as err:
@@ -89,35 +105,44 @@ class SysfsSpace:
             raise ShortReadError(f"{self.bdf}: {len(data)} of {length} bytes at {offset:#x}: only root sees more than 64 bytes")
         return data
 
-    def fileno(self) -> int:
-        """The open descriptor, opened now where it is not; GoneError, ReadError."""
-        if self.descriptor < 0:
+    def fileno(self) -> int | None:
+        """A descriptor that stays open for as long as the Function is in its mapping (and until the rescan after that one);
+        None where there are more Functions than files may be open, or the file cannot be opened.
+        """
+        if self._fd < 0 and self._pool.roomy:
             try:
-                self.descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError as err:
-                raise self._failed(err) from None
-            self._pool.admit(self)
-        return self.descriptor
+                self._open()
+            except ReadError:
+                return None
+        return self._fd if self._pool.roomy else None
 
     def close(self) -> None:
         """Close the descriptor; the next read opens it again."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._pool.forget(self)
+
+    def _open(self) -> int:
+        try:
+            self._fd = self._pool.opener(self._path)
+        except OSError as err:
+            raise self._failed(err) from None
+        self._pool.admit(self)
+        return self._fd
 
     def _failed(self, err: OSError) -> ReadError:
-        if self.descriptor >= 0:
-            self.close()
-            self._pool.forget(self)
+        # The descriptor stays open: a batch may hold its number.
         if err.errno in _GONE:
+            self.gone = True
             return GoneError(f"{self.bdf}: the Function is gone ({err.strerror})")
         return ReadError(f"{self.bdf}: {self._path} cannot be read: {err.strerror}")
 
     def _learn_size(self) -> int:
-        declared = os.fstat(self.fileno()).st_size
-        if declared <= UNPRIVILEGED_SIZE or not self.read(_STATUS_WITH_CAPS, 1)[0] & _HAS_CAPS:
+        declared = os.fstat(self._fd if self._fd >= 0 else self._open()).st_size
+        if declared <= UNPRIVILEGED_SIZE or not self.read(_STATUS, 1)[0] & _HAS_CAPABILITIES:
             return declared
-        first = self.read(_CAP_POINTER, 1)[0] & 0xFC
+        first = self.read(_CAPABILITIES_POINTER, 1)[0] & ~3
         if first < UNPRIVILEGED_SIZE:
             return declared
         try:
@@ -130,10 +155,11 @@ class SysfsSpace:
 class SysfsConfigs(Mapping[Bdf, SysfsSpace]):
     """All Functions below *root* (`/sys`, or a copy of it), in address order. `rescan` follows hot-plug."""
 
-    def __init__(self, root: Path, addresses: Sequence[Bdf] | None = None) -> None:
-        self._devices = root / DEVICES
+    def __init__(self, root: Path, addresses: Sequence[Bdf] | None = None, *, opener: Opener = open_config) -> None:
+        self._devices = f"{root}/{DEVICES}"
         self._spaces: dict[Bdf, SysfsSpace] = {}
-        self._pool = DescriptorPool(1)
+        self._left: list[SysfsSpace] = []
+        self._pool = DescriptorPool(opener)
         self.rescan(addresses)
 
     def __getitem__(self, bdf: Bdf) -> SysfsSpace:
@@ -148,24 +174,24 @@ class SysfsConfigs(Mapping[Bdf, SysfsSpace]):
     def rescan(self, addresses: Sequence[Bdf] | None = None) -> None:
         """Take in what is there now (*addresses*, or the directory's entries); a Function that stayed keeps its descriptor."""
         found = sorted(_listed(self._devices) if addresses is None else addresses)
-        self._pool.limit = DescriptorPool.for_functions(len(found)).limit
-        for bdf in self._spaces.keys() - set(found):
-            space = self._spaces.pop(bdf)
+        there = set(found)
+        for space in self._left:
             space.close()
-            self._pool.forget(space)
-        self._spaces = {bdf: self._spaces.get(bdf) or self._new(bdf) for bdf in found}
-
-    def _new(self, bdf: Bdf) -> SysfsSpace:
-        return SysfsSpace(bdf, str(self._devices / str(bdf) / "config"), self._pool)
+        stay = {bdf: space for bdf, space in self._spaces.items() if bdf in there and not space.gone}
+        self._left = [space for bdf, space in self._spaces.items() if bdf not in stay]
+        self._pool.fit(len(found), descriptor_limit(len(found)))
+        self._spaces = {bdf: stay.get(bdf) or self._new(bdf) for bdf in found}
 
     def close(self) -> None:
         """Close every descriptor."""
-        for space in self._spaces.values():
+        for space in (*self._left, *self._spaces.values()):
             space.close()
-        self._pool = DescriptorPool(self._pool.limit)
+
+    def _new(self, bdf: Bdf) -> SysfsSpace:
+        return SysfsSpace(bdf, f"{self._devices}/{bdf}/config", self._pool)
 
 
-def _listed(devices: Path) -> Iterator[Bdf]:
+def _listed(devices: str) -> Iterator[Bdf]:
     try:
         names = os.listdir(devices)  # noqa: PTH208 - a thousand names, no Path objects
     except OSError:
@@ -175,26 +201,3 @@ def _listed(devices: Path) -> Iterator[Bdf]:
             yield Bdf.parse(name)
         except ValueError:
             continue
-
-
-class Batch:
-    """Many small reads, one pread each and no work in between: the fast tier's look."""
-
-    def __init__(self, reads: Sequence[tuple[SysfsSpace, int, int]]) -> None:
-        self._reads = tuple(reads)
-        self._spaces = [space for space, _, _ in reads]
-        self._lengths = [length for _, _, length in reads]
-        self._offsets = [offset for _, offset, _ in reads]
-
-    def read(self) -> list[bytes]:
-        """The bytes of each (space, offset, length), in order; OSError or ReadError where any of them cannot be had (read
-        them one by one then, to learn which). A short read comes back short.
-        """
-        descriptors = [space.descriptor for space in self._spaces]
-        if -1 in descriptors:
-            for space in self._spaces:
-                space.fileno()
-            descriptors = [space.descriptor for space in self._spaces]
-            if -1 in descriptors:  # more Functions than this process may open files
-                return [space.read(offset, length) for space, offset, length in self._reads]
-        return list(map(os.pread, descriptors, self._lengths, self._offsets))
