@@ -84,7 +84,8 @@ def _who(function: Function | None, named: dict[tuple[int, int], str]) -> Iterat
     if function is None:
         return
     if function.slot is not None:
-        yield clean(f"Slot {function.slot.label} ({function.slot.source})")
+        doubt = ", sources disagree" if function.slot.agreed is False else ""
+        yield clean(f"{function.slot.label} ({function.slot.source}{doubt})")
     yield clean(named[function.vendor, function.device])
     if function.serial is not None:
         yield f"s/n {function.serial}"

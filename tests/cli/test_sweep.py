@@ -1,0 +1,129 @@
+"""`pcifma sweep` and `replay` as commands: exit statuses, JSON lines, what a person reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.board import CORRECTABLE, DEVICE_STATUS, END, STATUS, UNCORRECTABLE, board
+from support.image import Image, capture
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "malformed-tlp-nomsi"
+
+
+def pcifma(*words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-c", "from pcifma.cli.main import run; run()", *map(str, words)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+
+def images(**latched: int) -> tuple[Image, ...]:
+    found = board()
+    for name, value in latched.items():
+        offset, width = {"status": (STATUS, 2), "ue": (UNCORRECTABLE, 4), "ce": (CORRECTABLE, 4), "devsta": (DEVICE_STATUS, 2)}[name]
+        found[-1].put(offset, value, width)
+    return found
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    return tmp_path / "dump.txt"
+
+
+def test_healthy_capture_exits_0_with_a_trailer_alone(dump: Path) -> None:
+    dump.write_text(capture(*images()))
+    done = pcifma("sweep", dump, "--json")
+    assert done.returncode == 0
+    assert [json.loads(line)["class"] for line in done.stdout.splitlines()] == ["sweep.summary"]
+
+
+def test_latched_error_exits_1_and_is_counted(dump: Path) -> None:
+    dump.write_text(capture(*images(ce=0x40)))
+    done = pcifma("sweep", dump, "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [line["class"] for line in lines] == ["ereport.io.pci.fabric", "ereport.io.pciex.dl.btlp", "sweep.summary"]
+    assert lines[-1] == {
+        "class": "sweep.summary", "version": 1, "functions": 5, "read": 5, "unread": {}, "ereports": 1, "residue": 0, "writes": 0,
+    }  # fmt: skip
+
+
+def test_residue_exits_0_and_is_folded(dump: Path) -> None:
+    dump.write_text(capture(*images(ue=0x100000, devsta=0x8)))
+    done = pcifma("sweep", dump)
+    assert done.returncode == 0
+    assert "residue  Unsupported Request on 1 Function, age unknown" in done.stdout
+
+
+def test_unsupported_request_beside_another_error_is_no_residue(dump: Path) -> None:
+    dump.write_text(capture(*images(ue=0x140000, devsta=0xC)))
+    assert pcifma("sweep", dump).returncode == 1
+
+
+def test_64_bytes_alone_exit_3_and_name_the_remedy(dump: Path) -> None:
+    dump.write_text("\n".join(image.text(64) for image in images()))
+    done = pcifma("sweep", dump)
+    assert done.returncode == 3
+    assert "run as root" in done.stdout
+
+
+def test_capture_on_standard_input() -> None:
+    done = pcifma("sweep", "-", "--json", stdin=capture(*images(ce=1)))
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[1])["host"] == "stdin"
+
+
+def test_human_report_leads_with_the_word_and_proves_itself(dump: Path) -> None:
+    dump.write_text(capture(*images(ue=0x40000, devsta=0x4)))
+    text = pcifma("sweep", dump).stdout
+    assert f"FATAL    {END}  Slot 7" in text
+    assert "Malformed TLP" in text
+    assert f"setpci -s {END} ECAP_AER+4.l" in text
+    assert text.splitlines()[-1] == "Written to hardware: nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sweep", "/no/such/file"), "No such file"),
+        (("sweep", "--plugin", "nothing", str(FIXTURE)), "no source plugin is called 'nothing': there are"),
+        (("replay", "/usr"), "neither a sysfs root"),
+        (("sweep", "--no-such-option"), "No such option"),
+    ],
+)
+def test_trouble_is_one_plain_line_and_exit_2(words: tuple[str, ...], message: str) -> None:
+    done = pcifma(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_machine_without_pci_is_healthy(tmp_path: Path) -> None:
+    (tmp_path / "bus/pci/devices").mkdir(parents=True)
+    done = pcifma("sweep", tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[0].split("  ")[1]) == (0, "0 Functions: 0 read")
+
+
+def test_replay_prints_events_and_ends_with_a_trailer() -> None:
+    done = pcifma("replay", "--json", FIXTURE)
+    classes = [json.loads(line)["class"] for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert classes == ["ereport.io.pci.fabric", "ereport.io.pciex.tl.mtlp", "sweep.summary"]
+
+
+def test_hostile_name_reaches_no_terminal(tmp_path: Path) -> None:
+    evil = tmp_path / "a\x1b[2Jb"
+    evil.write_text(capture(*images()))
+    assert "\x1b" not in pcifma("sweep", evil).stdout
+
+
+def test_help_names_every_verb_without_importing_them() -> None:
+    done = pcifma("--help")
+    assert "sweep" in done.stdout
+    probe = "import sys; from pcifma.cli import main; sys.argv=['pcifma','--help']\ntry: main.run()\nexcept SystemExit: pass\n"
+    heavy = "print([m for m in ('yaml','msgspec','pyudev','rich') if m in sys.modules])"
+    listed = subprocess.run([sys.executable, "-I", "-c", probe + heavy], capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines()[-1] == "[]"

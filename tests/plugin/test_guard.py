@@ -1,0 +1,25 @@
+"""The guard: one failure sets a plugin aside, whatever it raised."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcifma.plugin.guard import Guard
+
+
+def raises(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_anything_raised_is_reported_once_and_sets_aside(error: BaseException) -> None:
+    told: list[tuple[str, BaseException]] = []
+    guard = Guard("mine", lambda name, err: told.append((name, err)))
+    assert guard.call(raises, error) is None
+    assert guard.call(lambda: 1) is None
+    assert told == [("mine", error)]
+    assert (guard.calls, guard.dropped) == (1, 1)
+
+
+def test_healthy_plugin_gives_its_answer() -> None:
+    assert Guard("mine", lambda *_: None).call(lambda x: x + 1, 2) == 3

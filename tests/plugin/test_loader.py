@@ -1,0 +1,101 @@
+"""The loader: whole or not at all, safe directories only, errors that name file and remedy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pcifma.errors import PluginError
+from pcifma.plugin import loader
+
+MANIFEST = "name: {name}\nversion: '1'\napi: 1\nkind: source\n"
+CODE = "def watches(fabric, host):\n    return []\n\n\ndef normalise(now, before):\n    return []\n"
+
+
+def plugin(directory: Path, name: str = "mine", manifest: str = MANIFEST, code: str = CODE) -> Path:
+    path = directory / name
+    path.mkdir()
+    (path / "plugin.yaml").write_text(manifest.format(name=name))
+    (path / "plugin.py").write_text(code)
+    return path
+
+
+@pytest.fixture
+def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # The temporary directory's parents are world-writable, which is the very thing that check_owner refuses.
+    monkeypatch.setattr(loader, "check_owner", lambda directory: None)
+    return tmp_path
+
+
+def test_builtin_plugins_load_and_are_sources_or_modules() -> None:
+    found = loader.builtin()
+    assert {"pcie_aer", "pci_status"} <= {p.name for p in found}
+    assert {p.manifest.kind for p in found} <= {"source", "module"}
+
+
+def test_builtin_by_name_loads_only_that_one() -> None:
+    assert [p.name for p in loader.builtin(["pcie_aer"])] == ["pcie_aer"]
+
+
+def test_directory_plugin_loads(safe: Path) -> None:
+    plugin(safe)
+    assert [(p.name, p.origin) for p in loader.from_directory(safe)] == [("mine", "directory")]
+
+
+def test_missing_hook_names_the_plugin_and_the_hook(safe: Path) -> None:
+    path = plugin(safe, code="def watches(fabric, host):\n    return []\n")
+    with pytest.raises(PluginError, match=rf"{path}/plugin.py: plugin mine \(source\): normalise\(\) is missing"):
+        loader.load(path, "directory")
+
+
+def test_hook_with_wrong_arguments_is_refused(safe: Path) -> None:
+    path = plugin(safe, code=CODE.replace("now, before", "now"))
+    with pytest.raises(PluginError, match=r"normalise\(now\) must take 2 arguments"):
+        loader.load(path, "directory")
+
+
+def test_other_api_version_is_refused_by_number(safe: Path) -> None:
+    path = plugin(safe, manifest=MANIFEST.replace("api: 1", "api: 2"))
+    with pytest.raises(PluginError, match=r"\$\.api: is 2, this pcifma speaks 1"):
+        loader.load(path, "directory")
+
+
+def test_unknown_manifest_key_is_refused_with_its_place(safe: Path) -> None:
+    path = plugin(safe, manifest=MANIFEST + "subscribes: []\n")
+    with pytest.raises(PluginError, match="subscribes"):
+        loader.load(path, "directory")
+
+
+def test_broken_yaml_is_one_line(safe: Path) -> None:
+    path = plugin(safe, manifest="name: [\n")
+    with pytest.raises(PluginError, match="not YAML") as caught:
+        loader.load(path, "directory")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(3)\n", "1/0\n", "import no_such_module_at_all\n", "def (:\n"])
+def test_code_that_cannot_be_imported_is_not_registered(safe: Path, code: str) -> None:
+    path = plugin(safe, code=code)
+    with pytest.raises(PluginError, match="cannot be imported"):
+        loader.load(path, "directory")
+
+
+def test_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    path.chmod(0o777)
+    with pytest.raises(PluginError, match="writable by group or others: chmod go-w"):
+        loader.check_owner(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+def test_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(PluginError, match="owned by uid 12345"):
+        loader.check_owner(path)
+
+
+def test_safe_directory_is_accepted() -> None:
+    loader.check_owner(Path("/usr"))
