@@ -81,7 +81,7 @@ class ResourceRow:
 class Checkpoint:
     """A module's state after the event numbered *cursor*, as the difference from its previous checkpoint.
 
-    *put* and *drop* are keyed by (kind, key) with kind `serd`, `buffer`, `timer` or `stat`. *boot* and *wall_offset_ns* (wall
+    *put* and *drop* are keyed by (kind, key) with kind `serd`, `buffer`, `timer`, `stat` or `posted`. *boot* and *wall_offset_ns* (wall
     minus boot time) say on which timeline the times inside run. *failed* is why the module was set aside, or empty.
     """
 

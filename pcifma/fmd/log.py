@@ -53,6 +53,8 @@ class Log:
         self._writer = Writer(connection)
         self._committed = self._writer.seq
         self._taken: int | None = None
+        # While a transaction is under way that may fold into rows above this one, they cannot be handed out.
+        self._foldable: int | None = None
         self._group = Group()
         self._change = threading.Condition()
         self._closing = False
@@ -112,10 +114,11 @@ class Log:
             self.counters["refused"] += rows
             raise LogBusyError(f"{self.path}: the queue is full: {self.trouble or 'storage is too slow'}")
 
-    def taken(self, seq: int) -> None:
-        """Events up to *seq* are handed out and must not change any more; called by the one who dispatches."""
+    def take(self) -> int:
+        """For the one who dispatches: the newest seq that may be handed out. What is, does not change any more."""
         with self._change:
-            self._taken = max(self._taken or 0, seq)
+            self._taken = self._committed
+            return self._taken if self._foldable is None else min(self._foldable, self._taken)
 
     def reader(self) -> Reader:
         """A reader of its own connection, for the calling thread."""
@@ -141,6 +144,7 @@ class Log:
                 if not self._group.tickets:
                     return
                 group, self._group = self._group, Group()
+                self._foldable = self._taken
                 self._change.notify_all()
             self._commit(group)
 
@@ -157,7 +161,7 @@ class Log:
 
     def _attempt(self, group: Group) -> sqlite3.Error | None:
         try:
-            self._writer.write(group, self._taken)
+            self._writer.write(group, self._foldable)
         except sqlite3.Error as err:
             self.counters["errors"] += 1
             if str(err) != self.trouble:
@@ -174,7 +178,9 @@ class Log:
         self.counters["commits"] += 1
         self.counters["folded"] += group.folded
         self.counters["repeated"] = self._writer.repeated
-        self._committed = self._writer.seq
+        with self._change:
+            self._committed = self._writer.seq
+            self._foldable = None
 
     def _give_up(self, group: Group, error: sqlite3.Error) -> None:
         self._report(f"{self.path}: closed with {len(group.events)} events that storage did not take: {error}")

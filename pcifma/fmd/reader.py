@@ -27,6 +27,11 @@ class Logged:
         """Its place in the log."""
         return self.event.seq
 
+    @property
+    def uuid(self) -> str:
+        """Its own uuid."""
+        return self.event.uuid if isinstance(self.event, Ereport) else self.event.event
+
 
 _ROW = """seq, origin.body, uuid, tick, wall_ns, not_before_ns, boot_ns, ena, count, first_ns, last_ns, payload
           FROM error JOIN origin ON origin.id = error.origin"""
@@ -50,6 +55,11 @@ class Reader:
         """At most *limit* events of both logs with after < seq <= upto, in log order."""
         rows = self.connection.execute(_AFTER, {"after": after, "limit": limit, "upto": upto})
         return [_logged(row) for row in rows]
+
+    def boot_ns(self, seq: int) -> int | None:
+        """Boot time of the ereport numbered *seq*, if the log still has it."""
+        row = self.connection.execute("SELECT boot_ns FROM error WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else int(row[0])
 
     def last(self) -> int:
         """The newest seq in either log; 0 if both are empty."""
@@ -93,6 +103,12 @@ class Reader:
         """The resource cache."""
         rows = self.connection.execute("SELECT target, case_uuid, n, state, body FROM resource")
         return [ResourceRow(target, str(uuid.UUID(bytes=case)), n, state, body) for target, case, n, state, body in rows]
+
+    def evidence(self, case: str) -> dict[str, int]:
+        """The ereports that *case* stands on: seq by uuid, in log order."""
+        query = "SELECT error.uuid, error.seq FROM evidence JOIN error USING (seq) WHERE case_uuid = ? ORDER BY seq"
+        rows = self.connection.execute(query, (uuid.UUID(case).bytes,))
+        return {str(uuid.UUID(bytes=key)): seq for key, seq in rows}
 
     def modules(self) -> list[Checkpoint]:
         """The latest checkpoint of each module, without its state."""

@@ -1,0 +1,56 @@
+"""Who gets which event: class globs by dot components, as fmd's dispatch tree matches them.
+
+`*` stands for one component, and as the last one for one or more: `ereport.io.*` takes `ereport.io.pciex.dl.btlp`, not `ereport.io`.
+A list event goes to who wants its class, and to who wants the class of one of its suspects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pcifma.errors import PluginError
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+
+_REMEMBERED = 4096
+
+
+class Subscription:
+    """The globs of one module."""
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        """PluginError for a glob that is no dotted class name with whole-component stars."""
+        self.globs = tuple(globs)
+        self._patterns = [_parse(glob) for glob in self.globs]
+        self._known: dict[str, bool] = {}
+
+    def takes(self, event: Ereport | ListEvent) -> bool:
+        """True if *event* is to be delivered."""
+        known = self._known.get(event.class_)
+        if known or (known is None and self.wants(event.class_)):
+            return True
+        return isinstance(event, ListEvent) and any(self.wants(suspect.class_) for suspect in event.fault_list)
+
+    def wants(self, class_: str) -> bool:
+        """True if one of the globs matches *class_*."""
+        known = self._known.get(class_)
+        if known is None:
+            parts = class_.split(".")
+            known = any(_matches(pattern, parts) for pattern in self._patterns)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[class_] = known
+        return known
+
+
+def _parse(glob: str) -> list[str]:
+    parts = glob.split(".")
+    if any(not part or ("*" in part and part != "*") for part in parts):
+        raise PluginError(f"subscription {glob!r}: write a class with whole components, or * for one, as ereport.io.pciex.*")
+    return parts
+
+
+def _matches(pattern: list[str], parts: list[str]) -> bool:
+    if len(parts) < len(pattern) or (len(parts) > len(pattern) and pattern[-1] != "*"):
+        return False
+    return all(want in ("*", part) for want, part in zip(pattern, parts, strict=False))

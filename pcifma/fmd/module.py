@@ -1,0 +1,96 @@
+"""A loaded module, and the one place that may catch everything.
+
+A module that raises, whatever it raises, is set aside: it gets no more events, its cursor stays before the event that it failed
+on, and the daemon goes on. When it is opened again (reset, or the next start) it goes on after that event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from pcifma.fmd.batch import Checkpoint
+from pcifma.fmd.dispatch import Subscription
+from pcifma.fmd.services import ModuleServices
+from pcifma.plugin.module import Module, PropertyValue, Services
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the engine is told of a module: *open* makes it, *subscribe* are class globs, *properties* are typed already."""
+
+    name: str
+    version: str
+    open: Callable[[Services], Module]
+    subscribe: tuple[str, ...] = ()
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What the daemon counts of a module. *dropped*: events it did not get because it was set aside; *spent_ns*: time inside it."""
+
+    delivered: int = 0
+    dropped: int = 0
+    timeouts: int = 0
+    checkpoints: int = 0
+    lost: int = 0
+    spent_ns: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+
+class Loaded:
+    """A module with its services and statistics. *instance* is None until it is opened, and where it failed to open.
+
+    *cursor* is the newest event that it has done with, *seen* the newest that it was offered, set aside or not.
+    """
+
+    def __init__(self, registration: Registration, services: ModuleServices, cursor: int) -> None:
+        self.registration = registration
+        self.name = registration.name
+        self.subscription = Subscription(registration.subscribe)
+        self.services = services
+        self.cursor = self.seen = cursor
+        self.statistics = Statistics()
+        self.failed = ""
+        self.instance: Module | None = None
+        self._saved = (-1, "")
+
+    @property
+    def unsaved(self) -> bool:
+        """There is something to checkpoint."""
+        return self.services.dirty or self._saved != (self.cursor, self.failed)
+
+    def checkpoint(self, boot: str, wall_offset_ns: int) -> Checkpoint:
+        """What has changed since the last call."""
+        self.statistics.checkpoints += 1
+        self._saved = (self.cursor, self.failed)
+        return self.services.checkpoint(self.cursor, boot, wall_offset_ns, self.failed)
+
+
+Report = Callable[[Loaded, str], None]
+
+
+def deliver(module: Loaded, entry: Callable[[], object], report: Report) -> bool:
+    """Call *entry* of *module*; False if it raised, and is set aside. The only place that may catch everything."""
+    started_ns = time.perf_counter_ns()
+    try:
+        entry()
+    except BaseException as err:  # a plugin may raise anything, exit included; the daemon must not
+        module.failed = _line(err)
+        report(module, module.failed)
+    module.statistics.spent_ns += time.perf_counter_ns() - started_ns
+    return not module.failed
+
+
+# What an exception says is the plugin's text: one line, bounded, and its own __str__ may fail too.
+def _line(err: BaseException) -> str:
+    try:
+        text = " ".join(str(err).split())
+    except Exception:
+        text = "(its text cannot be had)"
+    return f"{type(err).__name__}: {text}"[:400].encode("ascii", "backslashreplace").decode()

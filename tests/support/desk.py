@@ -1,0 +1,143 @@
+"""A log, an engine and a module to watch them with: the bench on which the engine's tests work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.event import BOOT, HOST
+
+from pcifma.access.clock import SimulatedClock
+from pcifma.access.seam import Record
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.batch import Batch
+from pcifma.fmd.engine import Engine
+from pcifma.fmd.log import Log
+from pcifma.fmd.module import Loaded, Registration
+from pcifma.plugin.module import Module, PropertyValue, Services
+
+NO_FABRIC = Fabric("0" * 16, {})
+
+
+class NoHost:
+    """A host of which nothing is known."""
+
+    def read(self, path: str) -> bytes | None:
+        return None
+
+    def entries(self, path: str) -> tuple[str, ...]:
+        return ()
+
+    def link(self, path: str) -> str | None:
+        return None
+
+    def why(self, path: str) -> str:
+        return "absent"
+
+    def stream(self, name: str) -> Iterator[Record]:
+        return iter(())
+
+
+Recv = Callable[["Probe", Ereport | ListEvent], object]
+
+
+@dataclass
+class Probe:
+    """A module that notes what it is given, and then does *on_recv*, *on_timeout*."""
+
+    on_recv: Recv | None = None
+    on_timeout: Callable[[Probe, str, str], object] | None = None
+    events: list[Ereport | ListEvent] = field(default_factory=list)
+    timeouts: list[tuple[str, str, int]] = field(default_factory=list)
+    fabrics: list[Fabric] = field(default_factory=list)
+    closed: int = 0
+    services: Services = field(init=False)
+
+    def open(self, services: Services) -> Module:
+        self.services = services
+        return self
+
+    def recv(self, event: Ereport | ListEvent) -> None:
+        self.events.append(event)
+        if self.on_recv is not None:
+            self.on_recv(self, event)
+
+    def timeout(self, timer: str, data: str) -> None:
+        self.timeouts.append((timer, data, self.services.now_ns()))
+        if self.on_timeout is not None:
+            self.on_timeout(self, timer, data)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def stats(self) -> Mapping[str, int]:
+        return {"seen": len(self.events)}
+
+    def topo(self, fabric: Fabric) -> None:
+        self.fabrics.append(fabric)
+
+    @property
+    def seqs(self) -> list[int]:
+        """Seqs of the events it was given."""
+        return [event.seq for event in self.events]
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes of the events it was given."""
+        return [event.class_ for event in self.events]
+
+
+@dataclass
+class Desk:
+    """A log at *path* and an engine on it; `restart` is a clean stop and start, `crash` one without a last checkpoint."""
+
+    path: Path
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    fabric: Fabric = NO_FABRIC
+    boot: str = BOOT
+    reports: list[str] = field(default_factory=list)
+    log: Log = field(init=False)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Open log and engine."""
+        self.log = Log.open(self.path, clock=self.clock, report=self.reports.append)
+        self.engine = Engine(self.log, self.clock, host=HOST, boot=self.boot, facts=NoHost(), fabric=self.fabric, probation_ns=10**9)
+
+    def add(self, name: str, probe: Probe, *globs: str, properties: Mapping[str, PropertyValue] | None = None) -> Loaded:
+        """Register *probe* under *name*."""
+        return self.engine.register(Registration(name, "1", probe.open, globs or ("ereport.*",), properties or {}))
+
+    def log_events(self, *events: Ereport) -> None:
+        """Make *events* durable at the clock's time."""
+        assert self.log.append(Batch(boot_ns=self.clock.boot_ns(), ereports=events)).wait(60)
+
+    def settle(self) -> None:
+        """Pump until nothing moves any more, everything durable."""
+        before = -1
+        while before != self.log.committed:
+            before = self.log.committed
+            while self.engine.pump():
+                pass
+            assert self.log.flush(60)
+
+    def crash(self) -> None:
+        """Stop as a killed daemon does: what was not durable is gone, the engine's memory too."""
+        self.log.close()
+        self.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self.engine.close()
+        self.log.close()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.close()
+        self.start()
