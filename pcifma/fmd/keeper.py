@@ -24,6 +24,7 @@ from pcifma.fmd.keeper_message import FACTS, REQUEST_BYTES, Kind, Reply, Request
 from pcifma.fmd.keeper_owner import ports_above, rival
 from pcifma.regs.bdf import Bdf
 
+_LINE_FD = 3
 _LOG_LINES = 20  # a hostile daemon must not fill the journal: so many lines
 _LOG_PERIOD_S = 10.0  # in so many seconds, then one line that says how many were left out
 
@@ -174,13 +175,14 @@ def _print(line: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Serve on file descriptor *argv*[0] below the sysfs tree *argv*[1]; `clear` as *argv*[2] is the operator's consent."""
+    """Serve on file descriptor 3 for the sysfs tree *argv*[0]; `clear` as *argv*[1] is the operator's consent."""
     # The daemon ends us by closing its side; a terminal's or systemd's signal to the group must not come first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    os.closerange(_LINE_FD + 1, 1 << 20)  # whatever the daemon was given
     log = Log(_print, time.monotonic)
-    with socket.socket(fileno=int(argv[0])) as sock:
-        keeper = Keeper(Path(argv[1]), clear=argv[2:] == ["clear"], log=log)
+    with socket.socket(fileno=_LINE_FD) as sock:
+        keeper = Keeper(Path(argv[0]), clear=argv[1:] == ["clear"], log=log)
         serve(sock, keeper, log)
     return 0
 

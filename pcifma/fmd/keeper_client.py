@@ -39,7 +39,7 @@ class KeeperClient:
         """Start a keeper for the sysfs tree *sys_root*; *clear* is the operator's consent to acknowledgements."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Isolated: neither the environment nor the working directory decides what runs as root.
-        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper", str(_CHILD_FD), str(sys_root), *(["clear"] if clear else [])]
+        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper", str(sys_root), *(["clear"] if clear else [])]
         with theirs:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHILD_FD)]
             pid = os.posix_spawn(sys.executable, argv, _kept(os.environ), file_actions=actions)

@@ -1,0 +1,90 @@
+"""The processes that this daemon started, and those that these left behind. Nobody outlives the plugin that made them.
+
+The daemon is the reaper of its descendants (PR_SET_CHILD_SUBREAPER): a process that forks, leaves its session and loses its
+parent becomes ours, is not in the list, and is killed when the plugin ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE_S = 0.2  # a killed process ends at once, unless it waits for a device
+_ROUNDS = 20  # killing what a dying plugin still forks
+
+
+class Offspring:
+    """Process ids of living plugins, and of other processes that are ours to keep."""
+
+    def __init__(self) -> None:
+        self._kept: set[int] = set()
+        self._dying: set[int] = set()
+        self._reaper = False
+
+    def add(self, pid: int) -> None:
+        """Keep *pid*, which leads a session of its own."""
+        if not self._reaper:
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            self._reaper = True
+        self._kept.add(pid)
+
+    def keep(self, pid: int) -> None:
+        """Leave *pid* alone for ever: the keeper."""
+        self._kept.add(pid)
+
+    def kill(self, pid: int) -> int | None:
+        """Kill *pid*, its process group, and whatever it left behind; its wait status, None if it has not ended yet."""
+        self._kept.discard(pid)
+        self._dying.add(pid)
+        # The group goes while its leader is not yet reaped: its number cannot have been given away.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        status = self._reap(pid)
+        for _ in range(_ROUNDS):
+            strays = _children() - self._kept - self._dying
+            if not strays:
+                break
+            for stray in strays:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stray, signal.SIGKILL)
+                self._dying.add(stray)
+                self._reap(stray)
+        return status
+
+    def reap(self) -> None:
+        """Take note of killed processes that have ended by now; never waits."""
+        for pid in list(self._dying):
+            self._wait(pid)
+
+    def _reap(self, pid: int) -> int | None:
+        end_s = time.monotonic() + _PATIENCE_S
+        while (status := self._wait(pid)) is None and time.monotonic() < end_s:
+            time.sleep(0.001)
+        return status
+
+    def _wait(self, pid: int) -> int | None:
+        try:
+            done, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            self._dying.discard(pid)
+            return 0
+        if done:
+            self._dying.discard(pid)
+            return status
+        return None
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found.update(int(pid) for pid in path.read_bytes().split())
+    return found
+
+
+OFFSPRING = Offspring()
