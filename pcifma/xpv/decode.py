@@ -56,6 +56,7 @@ class Decoder:
         """Yield what *record* begins or ends."""
         if isinstance(record, Lost):
             self.lost += record.count
+            self.close()  # a return that comes now may belong to a call that was lost: none is paired across the gap
             yield record
         elif record.layer != self.layer:
             return
@@ -65,7 +66,7 @@ class Decoder:
             yield from self._exit(record)
 
     def close(self) -> None:
-        """Count the calls that are still open: the trace ended before they did."""
+        """Count the calls that are still open: the trace ended, or has a gap, before they did."""
         self.unfinished += len(self._open)
         self._open.clear()
 

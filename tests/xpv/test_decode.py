@@ -178,6 +178,12 @@ def test_missing_ends_and_starts_are_counted() -> None:
     assert (decoder.orphans, decoder.unfinished, decoder.lost) == (1, 2, 9)
 
 
+def test_no_call_is_paired_across_lost_events() -> None:
+    decoder = Decoder()
+    assert ended([domctl(3, 7), Lost(0, 2), leave()], decoder) == []
+    assert (decoder.orphans, decoder.unfinished, decoder.lost) == (1, 1, 2)
+
+
 def test_second_probe_of_a_return_is_waited_for() -> None:
     records: list[Record] = [domctl(1, 0xFFFF), leave(), Exit(0, 1, "xl", 12_000, "kernel", 0, 36, (0, 5), again=True)]
     (done,) = ended(records, Decoder(again=True))

@@ -1,0 +1,225 @@
+"""Session: one live trace, from definitions to clean-up.
+
+    sweep leftovers ──> instance, clock ──> find the result's address ──> define ──> enable ──> read … ──> stop, drain ──> remove
+
+Whatever happens after the first step, the last one happens: normal end, error, or a signal that Python sees. A tracer that is killed
+leaves its instance and group; the next one sweeps them.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import re
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pcifma.errors import FormatError, PcifmaError
+from pcifma.xpv.definition import FUNCTION, MODULE, Place, TraceError, entry, filters, leaving, registers, trial
+from pcifma.xpv.elf import function_offset
+from pcifma.xpv.line import Lost, Record, parse
+from pcifma.xpv.tracefs import Tracefs
+
+CLOCK = "mono"
+_POLL_MS = 100
+_CHUNK = 1 << 16
+_UNIMPLEMENTED = 0x50FF
+# Addresses that no structure of ours has: what is looked for in registers and on the stack.
+_MARKS = (0x5A17C0D1, 0x2B3D4F61, 0x13579BDF, 0x6E5D4C3B)
+_LIBC = re.compile(r"(libc[.-].*so.*|ld-musl-.*)\Z")
+_STAT = re.compile(r"^(?:overrun|dropped events): (\d+)$", re.MULTILINE)
+PRIVCMD = "/dev/xen/privcmd"
+
+
+def kernel_place(kallsyms: Path = Path("/proc/kallsyms"), machine: str | None = None) -> tuple[Place, bool]:
+    """Return where privcmd's ioctl is probed in this kernel, and whether it is there yet (its module may load later)."""
+    regs = registers(machine or platform.machine())
+    try:
+        with kallsyms.open(errors="replace") as file:
+            found = [line.split() for line in file if f" {FUNCTION}" in line]
+    except OSError:
+        found = []
+    exact = [words for words in found if len(words) > 2 and words[2] == FUNCTION]
+    built_in = bool(exact) and len(exact[0]) == 3
+    return Place("kernel", FUNCTION if built_in else f"{MODULE}:{FUNCTION}", regs), bool(exact)
+
+
+def library_place(pid: int | None = None, proc: Path = Path("/proc")) -> Place:
+    """Return where ioctl is probed in the C library of process *pid*, or of this one. Raises TraceError or SourceError."""
+    regs = registers(platform.machine())
+    home = proc / ("self" if pid is None else str(pid))
+    try:
+        mapped = [line.split(maxsplit=5)[5] for line in (home / "maps").read_text(errors="replace").splitlines() if "/" in line]
+    except (OSError, IndexError) as err:
+        raise TraceError(f"{home}/maps: cannot be read ({err}): name a running process, or run the command with -c") from err
+    libraries = [path for path in dict.fromkeys(mapped) if _LIBC.match(path.rpartition("/")[2])]
+    if not libraries:
+        raise TraceError(f"{home}: has no shared C library mapped: a static program can only be traced on a kernel with kprobes")
+    # Of a process with another root, the file is reached through its own.
+    path = libraries[0] if pid is None else f"{home}/root{libraries[0]}"
+    return Place("library", f"{os.path.realpath(path)}:{function_offset(path, 'ioctl'):#x}", regs)
+
+
+@dataclass(slots=True)
+class Session:
+    """A live trace of *place* in *tracefs*. Use as a context; read `records` inside it. *buffer_kb* is the buffer of each CPU.
+
+    *tids* restricts it to threads (and those they create). *address* is, once begun, where results are found; None: this kernel shows none.
+    """
+
+    tracefs: Tracefs
+    place: Place
+    buffer_kb: int = 4096
+    tids: tuple[int, ...] = ()
+    name: str = ""
+    address: str | None = None
+    swept: tuple[str, ...] = ()
+    garbled: int = 0
+    _lost: int = 0
+    _rest: bytes = b""
+    _clean: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> "Session":
+        """Define and enable the probes. Raises TraceError, and leaves nothing behind, if that cannot be done."""
+        self.swept = self.tracefs.sweep()
+        self.name = self.tracefs.own_name()
+        try:
+            self._begin()
+        except BaseException:
+            self._clean.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and remove everything."""
+        self._clean.close()
+
+    def _begin(self) -> None:
+        fs = self.tracefs
+        try:
+            (fs.root / "instances" / self.name).mkdir()
+        except OSError as err:
+            raise fs.explained(f"instances/{self.name}", err) from err
+        self._clean.callback(fs.undefine, self.name)
+        self._clean.callback(fs.remove_instance, self.name)
+        self._set("trace_clock", CLOCK)
+        self._set("buffer_size_kb", str(self.buffer_kb))
+        self._define_return()
+        fs.define(entry(self.name, self.place))
+        for event, text in filters(self.place).items():
+            self._set(f"events/{self.name}/{event}/filter", text)
+        if self.tids:
+            self._set("options/event-fork", "1")
+            self._set("set_event_pid", " ".join(map(str, self.tids)))
+
+    def start(self) -> None:
+        """Let events flow."""
+        self._set(f"events/{self.name}/enable", "1")
+
+    def _set(self, name: str, text: str) -> None:
+        self.tracefs.write(f"instances/{self.name}/{name}", text)
+
+    def _define_return(self) -> None:
+        for address in ("$arg3",) if self.place.layer == "kernel" else ():
+            with contextlib.suppress(TraceError):
+                self.tracefs.define(leaving(self.name, self.place, address))
+                self.address = address
+                return
+        self.address = self._found_address()
+        self.tracefs.define(leaving(self.name, self.place, self.address))
+
+    def _found_address(self) -> str | None:
+        # Calls of our own with marks for addresses; the place that shows every mark at the return is the one. None shows them: no results.
+        fs = self.tracefs
+        try:
+            fs.define(trial(self.name, self.place))
+            self._set("set_event_pid", str(os.getpid()))
+            self._set(f"events/{self.name}/enable", "1")
+            _call_with_marks(PRIVCMD if self.place.layer == "kernel" else os.devnull)
+            self._set(f"events/{self.name}/enable", "0")
+            seen = _candidates(fs.read(f"instances/{self.name}/trace"), len(self.place.candidates()))
+            self._set("trace", "")
+            self._set("set_event_pid", "")
+            fs.undefine(self.name)
+        except TraceError:
+            fs.undefine(self.name)
+            return None
+        return next((fetch for fetch, values in zip(self.place.candidates(), seen, strict=True) if _holds_marks(values)), None)
+
+    def records(self, ended: Callable[[], bool]) -> Iterator[Record | None]:
+        """Yield records as they come, None each time there are none for now. When *ended* says so, stop, yield what is left, and end."""
+        pipe = os.open(self.tracefs.root / "instances" / self.name / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            poll = select.poll()
+            poll.register(pipe, select.POLLIN)
+            while not ended():
+                yield from self._read(pipe)
+                yield None
+                poll.poll(_POLL_MS)
+            self._set("tracing_on", "0")
+            yield from self._read(pipe)
+        finally:
+            os.close(pipe)
+        yield from self._overruns()
+
+    def _read(self, pipe: int) -> Iterator[Record]:
+        while True:
+            try:
+                chunk = os.read(pipe, _CHUNK)
+            except BlockingIOError:
+                return
+            if not chunk:
+                return
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                yield from self._parsed(line.decode("utf-8", "backslashreplace"))
+
+    def _parsed(self, line: str) -> Iterator[Record]:
+        try:
+            record = parse(line)
+        except FormatError:  # a process may carry a line break in its name; the tracer must not stop for it
+            self.garbled += 1
+            return
+        if isinstance(record, Lost):
+            self._lost += record.count
+        if record is not None:
+            yield record
+
+    def _overruns(self) -> Iterator[Lost]:
+        # What the kernel says it dropped in all, less what it said in the stream.
+        total = 0
+        for stats in (self.tracefs.root / "instances" / self.name / "per_cpu").glob("cpu*/stats"):
+            total += sum(int(number) for number in _STAT.findall(stats.read_text()))
+        if total > self._lost:
+            yield Lost(-1, total - self._lost)
+
+
+def _call_with_marks(device: str) -> None:
+    try:
+        file = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as err:
+        raise TraceError(f"{device}: {err.strerror}: results after a call cannot be found without it") from err
+    try:
+        for mark in _MARKS:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(file, _UNIMPLEMENTED, mark)
+    finally:
+        os.close(file)
+
+
+def _candidates(trace: str, count: int) -> list[list[int]]:
+    rows = [dict(re.findall(r"\b(c\d+)=(0x[0-9a-f]+)", line)) for line in trace.splitlines() if ": trial: " in line]
+    return [[int(row.get(f"c{n}", "0x0"), 16) for row in rows] for n in range(count)]
+
+
+def _holds_marks(values: list[int]) -> bool:
+    # In the C library, calls of others (the tracer's own reads and writes) come in between.
+    marks = iter(values)
+    return all(mark in marks for mark in _MARKS)
+
+
+def why_not(error: PcifmaError) -> str:
+    """Return *error*'s message in one line, for a warning."""
+    return " ".join(str(error).split())
