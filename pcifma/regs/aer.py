@@ -59,7 +59,7 @@ SECONDARY_UNCORRECTABLE = (
     Field(0, 0, "target_abort_on_split_completion", "Target-Abort on Split Completion", ereport="io.pciex.bdg.sec-ta-sc"),
     Field(1, 1, "master_abort_on_split_completion", "Master-Abort on Split Completion", ereport="io.pciex.bdg.sec-ma-sc"),
     Field(2, 2, "received_target_abort", "Received Target-Abort", ereport="io.pciex.bdg.sec-rta"),
-    Field(3, 3, "received_master_abort", "Received Master-Abort", ereport="io.pciex.bdg.sec-rma", residue=True),
+    Field(3, 3, "received_master_abort", "Received Master-Abort", ereport="io.pciex.bdg.sec-rma"),
     Field(5, 5, "unexpected_split_completion_error", "Unexpected Split Completion Error", ereport="io.pciex.bdg.usc"),
     Field(
         6,

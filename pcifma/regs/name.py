@@ -1,9 +1,12 @@
-"""What setpci calls capabilities and header registers (pciutils 3.14, `setpci --dumpregs`), so that every name here can be pasted there.
+"""What setpci calls capabilities and header registers (`setpci --dumpregs`), so that every name here can be pasted there.
 
-A capability without a name is written by its number: `CAP15`, `ECAP2f`.
+The names are those that setpci has had since 3.9; later ones (`ECAP_32GT`) are understood, but written by number (`ECAP2a`), as
+capabilities without any name are, so that an older setpci takes them too.
 """
 
 from __future__ import annotations
+
+import re
 
 STANDARD: dict[int, str] = {
     0x01: "CAP_PM",
@@ -110,15 +113,29 @@ HEADER: dict[str, tuple[int, int]] = {
     "IO_LIMIT_UPPER16": (0x32, 2),
     "BRIDGE_ROM_ADDRESS": (0x38, 4),
     "BRIDGE_CONTROL": (0x3E, 2),
+    "CB_CARDBUS_BASE": (0x10, 4),
     "CB_CAPABILITIES": (0x14, 2),
     "CB_SEC_STATUS": (0x16, 2),
     "CB_BUS_NUMBER": (0x18, 1),
     "CB_CARDBUS_NUMBER": (0x19, 1),
     "CB_SUBORDINATE_BUS": (0x1A, 1),
     "CB_CARDBUS_LATENCY": (0x1B, 1),
+    "CB_MEMORY_BASE_0": (0x1C, 4),
+    "CB_MEMORY_LIMIT_0": (0x20, 4),
+    "CB_MEMORY_BASE_1": (0x24, 4),
+    "CB_MEMORY_LIMIT_1": (0x28, 4),
+    "CB_IO_BASE_0": (0x2C, 2),
+    "CB_IO_BASE_0_HI": (0x2E, 2),
+    "CB_IO_LIMIT_0": (0x30, 2),
+    "CB_IO_LIMIT_0_HI": (0x32, 2),
+    "CB_IO_BASE_1": (0x34, 2),
+    "CB_IO_BASE_1_HI": (0x36, 2),
+    "CB_IO_LIMIT_1": (0x38, 2),
+    "CB_IO_LIMIT_1_HI": (0x3A, 2),
     "CB_BRIDGE_CONTROL": (0x3E, 2),
     "CB_SUBSYSTEM_VENDOR_ID": (0x40, 2),
     "CB_SUBSYSTEM_ID": (0x42, 2),
+    "CB_LEGACY_MODE_BASE": (0x44, 4),
 }
 
 
@@ -129,20 +146,23 @@ def capability_name(id: int, *, extended: bool) -> str:
     return STANDARD.get(id, f"CAP{id:x}")
 
 
+# Names of pciutils 3.10 and later.
+_LATER = {"ECAP_32GT": 0x2A, "ECAP_DOE": 0x2E, "ECAP_IDE": 0x30, "ECAP_64GT": 0x31, "ECAP_FL": 0x32}
+
 _BY_NAME: dict[str, tuple[int, bool]] = {
     **{name: (id, False) for id, name in STANDARD.items()},
     **{name: (id, True) for id, name in EXTENDED.items()},
+    **{name: (id, True) for name, id in _LATER.items()},
 }
 
 
-def canonical(name: str) -> str | None:
-    """The name to use for a capability that was written as `cap_exp`, `CAP10` or `ECAP0001`; None if setpci would not know it."""
-    name = name.upper()
-    if name in _BY_NAME:
-        return name
-    prefix = "ECAP" if name.startswith("ECAP") else "CAP"
-    digits = name.removeprefix(prefix)
-    extended = prefix == "ECAP"
-    if not digits or len(digits) > (4 if extended else 2) or set(digits) - set("0123456789ABCDEF"):
+def canonical(text: str) -> str | None:
+    """The name to use for a capability written as `cap_exp`, `CAP10` or `ECAP0001`; None if setpci would not know it."""
+    text = text.upper()
+    if text in _BY_NAME:
+        id, extended = _BY_NAME[text]
+        return capability_name(id, extended=extended)
+    match = re.fullmatch(r"(E?)CAP(?:([0-9A-F]{1,2})|(?<=ECAP)([0-9A-F]{3,4}))", text)
+    if match is None:
         return None
-    return capability_name(int(digits, 16), extended=extended)
+    return capability_name(int(match[2] or match[3], 16), extended=bool(match[1]))

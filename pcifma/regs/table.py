@@ -63,28 +63,36 @@ class Field:
         return (word & self.mask) >> self.lo
 
 
+# setpci's letters.
+WIDTHS = {"b": 1, "w": 2, "l": 4}
+_WIDTH_LETTERS = {width: letter for letter, width in WIDTHS.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a register lies, printed as setpci names it: `ECAP_AER+4.l`, `CAP_EXP+a.w`, `98.l`.
+    """Where a register lies, printed as setpci names it: `ECAP_AER+4.l`, `CAP_EXP+a.w`, `98.l`, `ECAP_DVSEC+e.w@1`.
 
     *capability* is setpci's name, or empty for an offset from the start of configuration space. *width* is 1, 2 or 4 bytes.
+    *number* counts capabilities of that name in one Function, from 0.
     """
 
     capability: str
     offset: int
     width: int
+    number: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Location:
         """Read setpci's form, hexadecimal offsets; ValueError if it is anything else."""
-        match = re.fullmatch(r"(?:((?:E?CAP_?\w*?))\+)?([0-9a-fA-F]{1,3})\.([bwlBWL])", text)
+        match = re.fullmatch(r"(?:(E?CAP_?\w*?)\+)?([0-9a-fA-F]{1,3})\.([bwlBWL])(?:@([0-9a-fA-F]{1,3}))?", text)
         if match is None:
             raise ValueError(f"{text!r} is no register name: write it as setpci does, as ECAP_AER+4.l or 3e.w")
-        return cls(match[1] or "", int(match[2], 16), {"b": 1, "w": 2, "l": 4}[match[3].lower()])
+        return cls(match[1] or "", int(match[2], 16), WIDTHS[match[3].lower()], int(match[4] or "0", 16))
 
     def __str__(self) -> str:
         base = f"{self.capability}+" if self.capability else ""
-        return f"{base}{self.offset:x}.{ {1: 'b', 2: 'w', 4: 'l'}[self.width] }"
+        number = f"@{self.number:x}" if self.number else ""
+        return f"{base}{self.offset:x}.{_WIDTH_LETTERS[self.width]}{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +170,9 @@ class Capability:
     registers: tuple[Register, ...]
     section: str = ""
 
-    def location(self, register: Register) -> Location:
-        """How the contracts name *register* of this capability."""
-        return Location(self.name, register.offset, register.width)
+    def location(self, register: Register, number: int = 0) -> Location:
+        """How the contracts name *register* of this capability, or of the one that is *number* further on with that name."""
+        return Location(self.name, register.offset, register.width, number)
 
     @cached_property
     def by_key(self) -> dict[str, Register]:

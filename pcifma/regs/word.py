@@ -53,11 +53,3 @@ def set_bits(word: int) -> Iterator[int]:
         low = word & -word
         yield low.bit_length() - 1
         word ^= low
-
-
-def error_bits(register: Register, word: int) -> Iterator[tuple[int, Field]]:
-    """Bits of *word* that are set in fields with an ereport class, each with its field, lowest first."""
-    for bit in set_bits(word & (1 << 8 * register.width) - 1):
-        field = register.field_at(bit)
-        if field is not None and field.ereport:
-            yield bit, field
