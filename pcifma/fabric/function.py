@@ -77,8 +77,9 @@ class Function:
     slot_below: Slot | None = None
     unread: str = ""
 
-    def offset_of(self, capability: str) -> int | None:
-        """Offset of the first capability with that setpci name; 0 for the header (empty name), None if absent."""
+    def offset_of(self, capability: str, number: int = 0) -> int | None:
+        """Offset of the capability with that setpci name, counted from 0; 0 for the header (empty name), None if absent."""
         if not capability:
             return 0
-        return next((c.offset for c in self.capabilities if c.name == capability), None)
+        offsets = [c.offset for c in self.capabilities if c.name == capability]
+        return offsets[number] if number < len(offsets) else None

@@ -246,7 +246,7 @@ class Poller:
         location, function = finding.evidence.location, target.subject.function
         if isinstance(location, str) or function is None:
             return (1 << 16, str(location), finding.evidence.bit)
-        return ((function.offset_of(location.capability) or 0) + location.offset, "", finding.evidence.bit)
+        return ((function.offset_of(location.capability, location.number) or 0) + location.offset, "", finding.evidence.bit)
 
     def _facts(self, target: Watched) -> dict[str, bytes | None]:
         function = target.subject.function

@@ -84,7 +84,7 @@ def _span(fabric: Fabric, target: Target, location: Location) -> Span | None:
     if target.kind != "function":
         return None
     function = fabric.get(target.bdf)
-    base = function.offset_of(location.capability) if function is not None else None
+    base = function.offset_of(location.capability, location.number) if function is not None else None
     if function is None or base is None:
         return None
     offset = base + location.offset

@@ -90,7 +90,7 @@ def _entries_of(machine: Machine, owner: int, target: Watched, watches: Iterable
         return []
     masks: dict[tuple[int, Location], int] = {}
     for watch in watches:
-        base = function.offset_of(watch.location.capability) if watch.location is not None else None
+        base = function.offset_of(watch.location.capability, watch.location.number) if watch.location is not None else None
         if watch.location is not None and base is not None:
             key = (base + watch.location.offset, watch.location)
             masks[key] = masks.get(key, 0) | watch.mask
