@@ -11,11 +11,12 @@ import click
 from pcifma.access.fixture import Fixture
 from pcifma.access.open import open_source
 from pcifma.cli.found import FOUND, INCOMPLETE, NOTHING, Outcome, bits
-from pcifma.cli.sweep import sources
+from pcifma.cli.source import plugin_options
 from pcifma.cli.text import clean, plural
 from pcifma.errors import SourceError
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
+from pcifma.plugin.loader import Plugin
 from pcifma.poll.poller import Look
 from pcifma.poll.replay import play
 
@@ -23,11 +24,10 @@ from pcifma.poll.replay import play
 @click.command("replay")
 @click.argument("fixtures", nargs=-1, required=True, metavar="FIXTURE...")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: one event a line, a trailer after each fixture.")
-@click.option("--plugin", "names", multiple=True, metavar="NAME", help="Only this source plugin (may be given again).")
+@plugin_options
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="N times real time (default: as fast as it goes).")
-def command(fixtures: tuple[str, ...], as_json: bool, names: tuple[str, ...], speed: float | None) -> int:
+def command(fixtures: tuple[str, ...], *, as_json: bool, plugins: list[Plugin], speed: float | None) -> int:
     """A recording through the whole path: each look at its simulated time, cases included."""
-    plugins = sources(names)
     statuses = []
     for name in fixtures:
         fixture = open_source(name)

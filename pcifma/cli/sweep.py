@@ -9,9 +9,9 @@ import click
 from pcifma.access.open import open_source
 from pcifma.access.seam import Machine
 from pcifma.cli.found import Outcome, write_json
-from pcifma.errors import UsageError
+from pcifma.cli.source import plugin_options
 from pcifma.fabric.build import build
-from pcifma.plugin.loader import Plugin, builtin
+from pcifma.plugin.loader import Plugin
 from pcifma.poll.poller import Look, Poller
 
 EPILOG = """\b
@@ -26,15 +26,15 @@ Exit status: 0 nothing found; 1 an error bit other than residue; 2 could not swe
 @click.command("sweep", epilog=EPILOG)
 @click.argument("source", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: one ereport a line, then the trailer.")
-@click.option("--plugin", "names", multiple=True, metavar="NAME", help="Only this source plugin (may be given again).")
+@plugin_options
 @click.option("--all", "everything", is_flag=True, help="List residue and unread Functions one by one.")
 @click.option("--strict", is_flag=True, help="A Function that sleeps counts as not looked at (exit 3).")
-def command(source: str | None, as_json: bool, names: tuple[str, ...], everything: bool, strict: bool) -> int:
+def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everything: bool, strict: bool) -> int:
     """One look at this machine, or at a capture of another: what is latched now."""
     machine = open_source(source)
     for complaint in machine.complaints:
         click.echo(f"pcifma: {complaint}", err=True)
-    poller = Poller(machine, build(machine), sources(names))
+    poller = Poller(machine, build(machine), plugins)
     look = poller.look()
     outcome = Outcome.of([look])
     if as_json:
@@ -42,16 +42,6 @@ def command(source: str | None, as_json: bool, names: tuple[str, ...], everythin
     else:
         _draw(poller, machine, look, outcome, everything=everything)
     return outcome.status(strict=strict)
-
-
-def sources(names: tuple[str, ...]) -> list[Plugin]:
-    """The built-in source plugins, or those named; UsageError for a name that is none."""
-    found = [plugin for plugin in builtin() if plugin.manifest.kind == "source"]
-    known = {plugin.name for plugin in found}
-    wrong = [name for name in names if name not in known]
-    if wrong:
-        raise UsageError(f"no source plugin is called {wrong[0]!r}: there are {', '.join(sorted(known))}")
-    return [plugin for plugin in found if not names or plugin.name in names]
 
 
 def _draw(poller: Poller, machine: Machine, look: Look, outcome: Outcome, *, everything: bool) -> None:

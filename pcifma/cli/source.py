@@ -1,0 +1,44 @@
+"""Which source plugins a run uses: the built-in ones, installed ones, those of a directory; or those that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from pcifma.errors import UsageError
+from pcifma.plugin.loader import Plugin, builtin, from_directory, from_entry_points
+
+R = TypeVar("R")
+
+
+def plugin_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give *command* the options --plugin and --plugin-dir; it takes the plugins they select as `plugins`."""
+
+    @click.option("--plugin", "names", multiple=True, metavar="NAME", help="Only this source plugin (may be given again).")
+    @click.option(
+        "--plugin-dir",
+        "directories",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Plugins of this directory too (may be given again).",
+    )
+    @wraps(command)
+    def with_plugins(*args: object, names: tuple[str, ...], directories: tuple[Path, ...], **options: object) -> R:
+        return command(*args, plugins=sources(names, directories), **options)
+
+    return with_plugins
+
+
+def sources(names: tuple[str, ...] = (), directories: tuple[Path, ...] = ()) -> list[Plugin]:
+    """The source plugins there are, or those named; UsageError for a name that is none, PluginError for one that does not load."""
+    found = {plugin.name: plugin for plugin in (*builtin(), *from_entry_points()) if plugin.manifest.kind == "source"}
+    for directory in directories:
+        found |= {plugin.name: plugin for plugin in from_directory(directory) if plugin.manifest.kind == "source"}
+    wrong = [name for name in names if name not in found]
+    if wrong:
+        raise UsageError(f"no source plugin is called {wrong[0]!r}: there are {', '.join(sorted(found))}")
+    return [plugin for name, plugin in found.items() if not names or name in names]
