@@ -7,23 +7,15 @@ from dataclasses import dataclass, field
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.poll.latched import Baseline, Standing
 
 
 @dataclass(frozen=True, slots=True)
-class LatchedBit:
-    """One row of the latched set: a status bit of a target as the last look saw it.
+class Position:
+    """Where the poller's numbers go on after a restart: its next *tick* and its next *snapshot* (behind every ENA)."""
 
-    *target* is the target identity (contract 1.2), *location* the register in setpci's form or a fact's path, *occurrence*
-    the number of its latest rise in *boot* (from 0), *since_ns* the boot time of that rise. *standing*: it is set.
-    """
-
-    target: str
-    location: str
-    bit: int
-    occurrence: int
-    since_ns: int
-    standing: bool
-    boot: str
+    tick: int = 0
+    snapshot: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +90,18 @@ class Checkpoint:
 class Batch:
     """One unit of the log. *boot_ns* is the boot time of its events; the log gives each ereport and list event its seq.
 
-    The poller fills *ereports*, *latched*, *fabrics*; whoever writes registers fills *writes*; the engine the rest.
+    The poller fills *ereports*, *latched*, *baselines*, *forgotten* (targets whose latched rows and baseline go, before new ones
+    come), *position* and *fabrics*; whoever writes registers fills *writes*; the engine the rest.
     *evidence* pairs a case's uuid with the seq of an ereport that retention must keep; *released* are cases that need theirs
     no longer.
     """
 
     boot_ns: int
     ereports: tuple[Ereport, ...] = ()
-    latched: tuple[LatchedBit, ...] = ()
+    latched: tuple[Standing, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    position: Position | None = None
     fabrics: tuple[FabricSnapshot, ...] = ()
     writes: tuple[RegisterWrite, ...] = ()
     lists: tuple[ListEvent, ...] = ()

@@ -13,8 +13,6 @@ module misses an event, and none sees its own state and its cursor disagree. One
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from functools import partial
 
 from pcifma.access.seam import Clock, Host
 from pcifma.errors import LogBusyError, PluginError
@@ -24,12 +22,13 @@ from pcifma.fmd.batch import Batch
 from pcifma.fmd.cache import target_of
 from pcifma.fmd.docket import PROBATION_NS, Docket
 from pcifma.fmd.log import Log
-from pcifma.fmd.module import Loaded, Registration, deliver
+from pcifma.fmd.module import Loaded, Registration
 from pcifma.fmd.own import Author
 from pcifma.fmd.reader import Logged
 from pcifma.fmd.services import ModuleServices
 from pcifma.fmd.ticket import Ticket
 from pcifma.fmd.timeline import Timeline
+from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Finding
 
 # Events in one round, and expired timers of one module in one: a module that arms a timer of no delay does not stop the others.
@@ -80,7 +79,8 @@ class Engine:
         self._wait()
         services = ModuleServices(self, registration.name, registration.version, registration.properties)
         kept = next((kept for kept in self._reader.modules() if kept.module == registration.name), None)
-        module = Loaded(registration, services, self.log.committed if kept is None else kept.cursor + bool(kept.failed))
+        cursor = self.log.committed if kept is None else kept.cursor + bool(kept.failed)
+        module = Loaded(registration, services, cursor, self._set_aside)
         if kept is not None:
             shift_ns = self._timeline.shift(kept.boot, kept.wall_offset_ns)
             services.restore(self._reader.state(registration.name), shift_ns, self.clock.boot_ns())
@@ -94,7 +94,7 @@ class Engine:
             module.instance = module.registration.open(module.services)
 
         self._enter(None, None, f"open {module.name}")
-        deliver(module, open_, self._set_aside)
+        module.call(open_)
         self._leave()
 
     def unregister(self, name: str) -> None:
@@ -106,7 +106,7 @@ class Engine:
 
     def _shut(self, module: Loaded) -> None:
         if module.instance is not None and not module.failed:
-            deliver(module, module.instance.close, self._set_aside)
+            module.call(module.instance.close)
 
     def reset(self, name: str) -> None:
         """Begin a module anew at the end of the log: its checkpoint and its unsolved cases are forgotten."""
@@ -116,7 +116,8 @@ class Engine:
             if case.state == "UNSOLVED":
                 case.close()
         module.services.forget()
-        module.failed, module.instance = "", None
+        module.guard = Guard(name, self._set_aside)
+        module.instance = None
         module.cursor = self.log.committed
         self._open(module)
         self._commit()
@@ -153,7 +154,7 @@ class Engine:
         self._enter(None, None, f"topo {fabric.id}")
         for module in self._active():
             assert module.instance is not None
-            deliver(module, partial(module.instance.topo, fabric), self._set_aside)
+            module.call(module.instance.topo, fabric)
         self._leave()
         self._commit()
 
@@ -162,9 +163,8 @@ class Engine:
         module = self._module(name)
         counted = module.statistics.as_dict() | module.services.statistics
         if module.instance is not None and not module.failed:
-            own: list[Mapping[str, int]] = []
-            deliver(module, lambda: own.append(dict(module.instance.stats())), self._set_aside)  # type: ignore[union-attr]
-            counted |= own[0] if own else {}
+            instance = module.instance
+            module.call(lambda: counted.update((str(name), int(value)) for name, value in instance.stats().items()))
         return counted
 
     def commit(self) -> bool:
@@ -208,7 +208,7 @@ class Engine:
             assert module.instance is not None
             self._enter(logged, at_ns, logged.uuid)
             module.statistics.delivered += 1
-            if deliver(module, partial(module.instance.recv, event), self._set_aside):
+            if module.call(module.instance.recv, event):
                 module.cursor = logged.seq
         self._leave()
 
@@ -224,7 +224,7 @@ class Engine:
             assert module.instance is not None
             self._enter(None, timer.due_ns, f"timer {name} {timer.due_ns}")
             module.statistics.timeouts += 1
-            deliver(module, partial(module.instance.timeout, name, timer.data), self._set_aside)
+            module.call(module.instance.timeout, name, timer.data)
         self._leave()
 
     def _active(self) -> list[Loaded]:
@@ -240,8 +240,8 @@ class Engine:
     def _leave(self) -> None:
         self._handling, self._now_ns = None, None
 
-    def _set_aside(self, module: Loaded, why: str) -> None:
-        self._ereports.append(self._author.failure(self.fabric, module.name, why))
+    def _set_aside(self, module: str, err: BaseException) -> None:
+        self._ereports.append(self._author.failure(self.fabric, module, err))
 
     # What has changed goes to the log in one batch; while the log does not take it, nothing new is begun.
 

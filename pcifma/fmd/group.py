@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from pcifma.event.case import ListEvent
 from pcifma.event.line import encode
-from pcifma.fmd.batch import Batch, CaseRow, Checkpoint, FabricSnapshot, LatchedBit, RegisterWrite, ResourceRow
+from pcifma.fmd.batch import Batch, CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
 from pcifma.fmd.fold import FOLD_AT, merge
 from pcifma.fmd.row import Arrival, arrival, wall_of
 from pcifma.fmd.ticket import Ticket
+from pcifma.poll.latched import Baseline, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class Group:
     """Batches joined. *events* keep their order of arrival; of everything else the latest state counts."""
 
     events: list[Arrival | ListArrival] = field(default_factory=list)
-    latched: dict[tuple[str, str, int], LatchedBit] = field(default_factory=dict)
+    latched: dict[tuple[str, str, int], Standing] = field(default_factory=dict)
+    baselines: dict[str, Baseline] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    position: Position | None = None
     fabrics: dict[str, FabricSnapshot] = field(default_factory=dict)
     writes: list[RegisterWrite] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
@@ -66,7 +71,10 @@ class Group:
         self.events.append(row)
 
     def _add_state(self, batch: Batch) -> None:
-        self.latched.update(((bit.target, bit.location, bit.bit), bit) for bit in batch.latched)
+        self._forget(batch.forgotten)
+        self.latched.update(((row.target, row.register, row.bit), row) for row in batch.latched)
+        self.baselines.update((row.target, row) for row in batch.baselines)
+        self.position = batch.position or self.position
         self.fabrics.update((fabric.id, fabric) for fabric in batch.fabrics)
         self.writes += batch.writes
         self.checkpoints += batch.checkpoints
@@ -74,6 +82,13 @@ class Group:
         self.resources.update(((row.case, row.n), row) for row in batch.resources)
         self.evidence += batch.evidence
         self.released += batch.released
+
+    def _forget(self, targets: Iterable[str]) -> None:
+        for target in targets:
+            self.forgotten.add(target)
+            self.baselines.pop(target, None)
+            for key in [key for key in self.latched if key[0] == target]:
+                del self.latched[key]
 
 
 def uuid_bytes(text: str) -> bytes:

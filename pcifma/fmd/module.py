@@ -1,4 +1,4 @@
-"""A loaded module, and the one place that may catch everything.
+"""A loaded module, called through its Guard.
 
 A module that raises, whatever it raises, is set aside: it gets no more events, its cursor stays before the event that it failed
 on, and the daemon goes on. When it is opened again (reset, or the next start) it goes on after that event.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import ParamSpec
 
 from pcifma.fmd.batch import Checkpoint
 from pcifma.fmd.dispatch import Subscription
 from pcifma.fmd.services import ModuleServices
+from pcifma.plugin.guard import Guard
 from pcifma.plugin.module import Module, PropertyValue, Services
 
 
@@ -43,20 +45,24 @@ class Statistics:
         return asdict(self)
 
 
+P = ParamSpec("P")
+Report = Callable[[str, BaseException], None]
+
+
 class Loaded:
     """A module with its services and statistics. *instance* is None until it is opened, and where it failed to open.
 
     *cursor* is the newest event that it has done with, *seen* the newest that it was offered, set aside or not.
     """
 
-    def __init__(self, registration: Registration, services: ModuleServices, cursor: int) -> None:
+    def __init__(self, registration: Registration, services: ModuleServices, cursor: int, report: Report) -> None:
         self.registration = registration
         self.name = registration.name
         self.subscription = Subscription(registration.subscribe)
         self.services = services
         self.cursor = self.seen = cursor
         self.statistics = Statistics()
-        self.failed = ""
+        self.guard = Guard(self.name, report)
         self.instance: Module | None = None
         self._saved = (-1, "")
 
@@ -71,24 +77,21 @@ class Loaded:
         self._saved = (self.cursor, self.failed)
         return self.services.checkpoint(self.cursor, boot, wall_offset_ns, self.failed)
 
+    @property
+    def failed(self) -> str:
+        """Why it was set aside, in one line; empty while it is well."""
+        return "" if self.guard.failed is None else line(self.guard.failed)
 
-Report = Callable[[Loaded, str], None]
-
-
-def deliver(module: Loaded, entry: Callable[[], object], report: Report) -> bool:
-    """Call *entry* of *module*; False if it raised, and is set aside. The only place that may catch everything."""
-    started_ns = time.perf_counter_ns()
-    try:
-        entry()
-    except BaseException as err:  # a plugin may raise anything, exit included; the daemon must not
-        module.failed = _line(err)
-        report(module, module.failed)
-    module.statistics.spent_ns += time.perf_counter_ns() - started_ns
-    return not module.failed
+    def call(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Call into the module; False if it raised, or is set aside."""
+        started_ns = time.perf_counter_ns()
+        self.guard.call(function, *args, **kwargs)
+        self.statistics.spent_ns += time.perf_counter_ns() - started_ns
+        return self.guard.failed is None
 
 
-# What an exception says is the plugin's text: one line, bounded, and its own __str__ may fail too.
-def _line(err: BaseException) -> str:
+def line(err: BaseException) -> str:
+    """What an exception says, as one bounded line: it is the plugin's text, and its own __str__ may fail too."""
     try:
         text = " ".join(str(err).split())
     except Exception:

@@ -9,6 +9,7 @@ from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import detector, hc
 from pcifma.fmd.cache import target_of
+from pcifma.fmd.module import line
 from pcifma.fmd.row import arrival
 from pcifma.plugin.watch import HOST, Evidence, Finding
 
@@ -21,10 +22,10 @@ class Author:
         self._host = host
         self._boot = boot
 
-    def failure(self, fabric: Fabric, module: str, why: str) -> Ereport:
-        """`ereport.pcifma.module`: *module* was set aside because of *why*."""
-        evidence = Evidence(HOST, f"module/{module}", 0)
-        finding = Finding("ereport.pcifma.module", evidence, "info", {"module": module, "why": why})
+    def failure(self, fabric: Fabric, module: str, err: BaseException) -> Ereport:
+        """`ereport.pcifma.module`: *module* was set aside because of *err*."""
+        evidence = Evidence(HOST, f"module:{module}", 0)
+        finding = Finding("ereport.pcifma.module", evidence, "info", {"module": module, "error": line(err)})
         return self.ereport(fabric, module, finding, self._clock.boot_ns())
 
     def ereport(self, fabric: Fabric, module: str, finding: Finding, occurrence: int) -> Ereport:

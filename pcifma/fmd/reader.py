@@ -11,8 +11,9 @@ import msgspec
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
-from pcifma.fmd.batch import CaseRow, Checkpoint, FabricSnapshot, LatchedBit, RegisterWrite, ResourceRow
+from pcifma.fmd.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
 from pcifma.fmd.row import Arrival, ereport
+from pcifma.poll.latched import Baseline, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ _ROW = """seq, origin.body, uuid, tick, wall_ns, not_before_ns, boot_ns, ena, co
 _AFTER = f"""SELECT * FROM (SELECT {_ROW} WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit)
              UNION ALL SELECT * FROM (SELECT seq, NULL, NULL, NULL, NULL, NULL, boot_ns, NULL, NULL, NULL, NULL, body FROM fault
              WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit) ORDER BY seq LIMIT :limit"""
+_WORDS = msgspec.json.Decoder(tuple[tuple[str, int], ...])
 _LIST = msgspec.json.Decoder(ListEvent)
 
 
@@ -79,10 +81,20 @@ class Reader:
         for (body,) in self.connection.execute(f"SELECT body FROM fault {where} ORDER BY seq", values):
             yield _LIST.decode(body)
 
-    def latched(self) -> list[LatchedBit]:
-        """The latched set."""
-        rows = self.connection.execute("SELECT target, location, bit, occurrence, since_ns, standing, boot FROM latched")
-        return [LatchedBit(t, loc, bit, occurrence, since, bool(standing), boot) for t, loc, bit, occurrence, since, standing, boot in rows]
+    def latched(self) -> list[Standing]:
+        """The latched set's rows."""
+        rows = self.connection.execute("SELECT target, register, bit, boot, occurrence, since_ns, standing FROM latched")
+        return [Standing(*row[:6], bool(row[6])) for row in rows]
+
+    def baselines(self) -> list[Baseline]:
+        """The latched set's last looks."""
+        rows = self.connection.execute("SELECT target, boot, last_look_ns, words FROM baseline")
+        return [Baseline(target, boot, last_look_ns, _WORDS.decode(words)) for target, boot, last_look_ns, words in rows]
+
+    def position(self) -> Position:
+        """Where the poller's numbers go on."""
+        row = self.connection.execute("SELECT tick, snapshot FROM position").fetchone()
+        return Position() if row is None else Position(*row)
 
     def fabric(self, id: str) -> FabricSnapshot | None:
         """The fabric snapshot *id*, if it is kept."""

@@ -26,9 +26,11 @@ _V1 = {
     ),
     "fault": "seq INTEGER PRIMARY KEY, uuid BLOB, case_uuid BLOB, class TEXT, wall_ns INTEGER, boot_ns INTEGER, body BLOB, UNIQUE (uuid)",
     "latched": (
-        "target TEXT, location TEXT, bit INTEGER, boot TEXT, occurrence INTEGER, since_ns INTEGER, standing INTEGER, "
-        "PRIMARY KEY (target, location, bit)"
+        "target TEXT, register TEXT, bit INTEGER, boot TEXT, occurrence INTEGER, since_ns INTEGER, standing INTEGER, "
+        "PRIMARY KEY (target, register, bit)"
     ),
+    "baseline": "target TEXT, boot TEXT, last_look_ns INTEGER, words BLOB, PRIMARY KEY (target)",
+    "position": "one INTEGER, tick INTEGER, snapshot INTEGER, PRIMARY KEY (one)",
     "fabric": "id TEXT, wall_ns INTEGER, body BLOB, PRIMARY KEY (id)",
     "written": (
         "id TEXT, wall_ns INTEGER, boot TEXT, device TEXT, register TEXT, width INTEGER, before INTEGER NULL, value INTEGER, "

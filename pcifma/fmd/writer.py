@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from itertools import count
 
+import msgspec
+
 from pcifma.fmd.batch import Checkpoint
 from pcifma.fmd.database import transaction
 from pcifma.fmd.fold import FOLD_AT, first, last
@@ -128,10 +130,7 @@ class Writer:
 
     def _state(self, group: Group) -> None:
         many = self.connection.executemany
-        many(
-            "INSERT OR REPLACE INTO latched VALUES (?,?,?,?,?,?,?)",
-            [(b.target, b.location, b.bit, b.boot, b.occurrence, b.since_ns, int(b.standing)) for b in group.latched.values()],
-        )
+        self._latched(group)
         many("INSERT OR IGNORE INTO fabric VALUES (?,?,?)", [(f.id, f.wall_ns, f.body) for f in group.fabrics.values()])
         many(
             "INSERT INTO written VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET after = excluded.after",
@@ -140,6 +139,22 @@ class Writer:
         self._cases(group)
         for checkpoint in group.checkpoints:
             self._checkpoint(checkpoint)
+
+    def _latched(self, group: Group) -> None:
+        many = self.connection.executemany
+        for table in ("latched", "baseline"):
+            many(f"DELETE FROM {table} WHERE target = ?", [(target,) for target in group.forgotten])
+        many(
+            "INSERT OR REPLACE INTO latched VALUES (?,?,?,?,?,?,?)",
+            [(b.target, b.register, b.bit, b.boot, b.occurrence, b.since_ns, int(b.standing)) for b in group.latched.values()],
+        )
+        many(
+            "INSERT OR REPLACE INTO baseline VALUES (?,?,?,?)",
+            [(b.target, b.boot, b.last_look_ns, msgspec.json.encode(b.words)) for b in group.baselines.values()],
+        )
+        if group.position is not None:
+            values = (1, group.position.tick, group.position.snapshot)
+            self.connection.execute("INSERT OR REPLACE INTO position VALUES (?,?,?)", values)
 
     def _cases(self, group: Group) -> None:
         many = self.connection.executemany

@@ -11,8 +11,9 @@ from support.event import BOOT, ereport, list_event
 
 from pcifma.access.clock import SimulatedClock
 from pcifma.errors import LogError
-from pcifma.fmd.batch import Batch, FabricSnapshot, LatchedBit, RegisterWrite
+from pcifma.fmd.batch import Batch, FabricSnapshot, Position, RegisterWrite
 from pcifma.fmd.log import Log
+from pcifma.poll.latched import Baseline, Standing
 
 
 @pytest.fixture(params=[True, False], ids=["strict", "checked"])
@@ -69,14 +70,31 @@ def test_cursor_and_limit_bound_what_is_read(log: Log) -> None:
 
 
 def test_state_of_a_look_is_committed_with_its_ereports(log: Log) -> None:
-    rise = LatchedBit("card", "ECAP_AER+10.l", 6, 0, 5, True, BOOT)
-    fall = LatchedBit("card", "ECAP_AER+10.l", 6, 0, 5, False, BOOT)
+    rise = Standing("card", "ECAP_AER+10.l", 6, BOOT, 0, 5, True)
     fabric = FabricSnapshot("f" * 16, 9, b"{}")
-    commit(log, ereports=(ereport(),), latched=(rise,), fabrics=(fabric,))
-    assert log.reader().latched() == [rise]
-    assert log.reader().fabric(fabric.id) == fabric
-    commit(log, latched=(fall,))
-    assert log.reader().latched() == [fall]
+    baseline = Baseline("card", BOOT, 11, (("sys/aer_dev_correctable", 3),))
+    commit(log, ereports=(ereport(),), latched=(rise,), fabrics=(fabric,), baselines=(baseline,), position=Position(4, 9))
+    reader = log.reader()
+    assert (reader.latched(), reader.baselines(), reader.position()) == ([rise], [baseline], Position(4, 9))
+    assert reader.fabric(fabric.id) == fabric
+
+
+def test_latched_bit_that_falls_is_kept_until_its_target_is_forgotten(log: Log) -> None:
+    fall = Standing("card", "ECAP_AER+10.l", 6, BOOT, 0, 5, False)
+    other = Standing("port", "ECAP_AER+10.l", 6, BOOT, 0, 5, True)
+    commit(log, latched=(fall, other), baselines=(Baseline("card", BOOT, 1),))
+    assert log.reader().latched() == [fall, other]
+    commit(log, forgotten=("card",))
+    assert (log.reader().latched(), log.reader().baselines()) == ([other], [])
+
+
+def test_forgetting_and_seeing_again_in_one_group_keeps_the_new_row(log: Log) -> None:
+    before, after = (Standing("card", "ECAP_AER+10.l", 6, BOOT, n, 5, True) for n in (0, 1))
+    commit(log, latched=(before,))
+    log.append(Batch(boot_ns=0, latched=(before,), forgotten=("card",)))
+    log.append(Batch(boot_ns=0, forgotten=("card",), latched=(after,)))
+    log.flush()
+    assert log.reader().latched() == [after]
 
 
 def test_ledger_keeps_intent_and_outcome_of_a_write(log: Log) -> None:
