@@ -1,0 +1,129 @@
+"""What every grammar of a log offers, and the drafts it keeps: reports under way, by the Function (or record) that they speak of.
+
+Drafts are few: at most MOST at a time, and none that IDLE lines went by without a word of. So memory is bounded, whatever the log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pcifma.access.kernlog.line import BDF, Line
+from pcifma.access.kernlog.report import AnyReport
+from pcifma.regs.bdf import Bdf
+
+# A report's lines come within a few lines of each other, also where five Functions report at once into one console.
+IDLE = 256
+MOST = 512
+
+WORD = r"(?:0x)?[0-9a-fA-F]{8}"
+
+
+class Grammar(Protocol):
+    """Reads lines in order and gives out reports as they become whole."""
+
+    def feed(self, line: Line) -> Iterator[AnyReport]:
+        """Reports that are whole now that *line* is read."""
+
+    def close(self) -> Iterator[AnyReport]:
+        """Reports still under way, as far as the log goes."""
+
+    def oldest(self) -> int | None:
+        """The first line of the oldest report under way."""
+
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _Draft(Generic[R]):
+    report: R
+    first: int
+    last: int
+
+
+class Drafts(Generic[K, R]):
+    """Reports under way, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._open: dict[K, _Draft[R]] = {}
+
+    def begin(self, key: K, report: R, line: int) -> R | None:
+        """Start *report* under *key*; gives back what it ends."""
+        ended = self.end(key)
+        self._open[key] = _Draft(report, line, line)
+        return ended
+
+    def get(self, key: K) -> R | None:
+        """The report under way for *key*."""
+        draft = self._open.get(key)
+        return draft.report if draft else None
+
+    def update(self, key: K, report: R, line: int) -> None:
+        """What *line* has added to the report of *key*."""
+        draft = self._open[key]
+        draft.report, draft.last = report, line
+
+    def end(self, key: K) -> R | None:
+        """Take out the report of *key*."""
+        draft = self._open.pop(key, None)
+        return draft.report if draft else None
+
+    def stale(self, line: int) -> Iterator[R]:
+        """Take out what is whole by now: nothing more came for IDLE lines, or too many are under way."""
+        while self._open:
+            key, draft = next(iter(self._open.items()))
+            if len(self._open) <= MOST and line - draft.last <= IDLE:
+                return
+            yield draft.report
+            del self._open[key]
+
+    def all(self) -> Iterator[R]:
+        """Take out everything."""
+        yield from (draft.report for draft in self._open.values())
+        self._open.clear()
+
+    def oldest(self) -> int | None:
+        """The first line of the oldest report."""
+        return next((draft.first for draft in self._open.values()), None)
+
+
+_HEAD = re.compile(
+    rf"(?:(?P<driver>[\w.-]{{1,64}}) )?(?P<bdf>{BDF})(?::pcie[0-9a-f]{{2,3}})?: {{1,4}}"
+    r"(?:(?P<tag>AER|DPC|EDR): {0,4})?\s{0,8}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A driver's message about its Function: *driver* (None where it was cut off), *bdf*, the service's *tag*, the *rest*."""
+
+    driver: str | None
+    bdf: Bdf
+    tag: str | None
+    rest: str
+
+
+def head(text: str) -> Head | None:
+    """The message about a Function in *text*, None if it is none."""
+    match = _HEAD.search(text)
+    if match is None:
+        return None
+    return Head(match["driver"], Bdf.parse(match["bdf"]), match["tag"], text[match.end() :])
+
+
+def words(text: str) -> tuple[int, ...]:
+    """The 32-bit words in *text*, written with or without 0x."""
+    return tuple(int(w, 16) for w in re.findall(WORD, text))
+
+
+TLP_HEADER = re.compile(rf"TLP Header(?P<flit> ?\(Flit\))?:(?P<words>(?:\s{{1,4}}{WORD}){{1,14}})")
+
+
+def header_words(match: re.Match[str]) -> tuple[int, ...]:
+    """The dwords of a TLP_HEADER match; none where the line was cut within the first four."""
+    found = words(match["words"])
+    return found if len(found) >= 4 else ()

@@ -1,0 +1,177 @@
+"""Lines of a log, rid of what stands before the message: mail quotes, syslog and journal headers, time stamps, console prefixes.
+
+A long line is read in pieces and two messages that two CPUs wrote into one line are told apart, so memory stays bounded and no
+message hides behind another. A line that a mail program wrapped is put together again. Line numbers are the file's.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+# No kernel writes a message longer than 1 KiB; what is longer is no message, but may still hold some.
+PIECE_CHARS = 4096
+_JOIN_CHARS = 600
+_JOINS = 3
+
+BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message: *number* of its (first) line from 1, *text* without prefixes, the kernel's stamp in ns, wall time in ns.
+
+    *wall_ns* is set only where the stamp has a year and a zone. *stamped*: some prefix of a log stood before it.
+    """
+
+    number: int
+    text: str
+    boot_ns: int | None = None
+    wall_ns: int | None = None
+    stamped: bool = False
+
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_EMBEDDED = re.compile(r"(?=\[ {0,12}\d{1,12}\.\d{6}\])")
+
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_FACILITY = r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7])"
+_LEVEL = r"(?:emerg|alert|crit|err|warn|notice|info|debug)"
+
+_STAMP = re.compile(r"\[ {0,12}(?P<seconds>\d{1,12})\.(?P<part>\d{3,9})(?: {1,8}[TC]\d{1,9})?\] ?(?:\[ {0,12}[TC]\d{1,9}\] ?)?")
+_ISO = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,9}))?(?: ?(?P<zone>Z|[+-]\d\d:?\d\d))?(?= |$)[ :]{0,2}"
+)
+_KMSG = re.compile(r"(?:\d{1,3}),\d{1,20},(?P<us>\d{1,20}),[-c+][^;]{0,80};")
+_CTIME = re.compile(
+    rf"\[?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?{_MONTH} {{1,2}}\d{{1,2}} (?:\d{{4}} )?\d\d:\d\d:\d\d(?:\.\d{{1,9}})?"
+    r"(?: \d{4}(?=[\] ]))?\]? ?"
+)
+_HOST = re.compile(r"(?:[\w.:()-]{1,64} ){0,3}(?:kernel|vmkernel|vmkwarning|rasdaemon|klogd|vmunix)(?:\[\d{1,9}\])?: ?")
+_PLAIN = (
+    _CTIME,
+    _HOST,
+    re.compile(r"<\d{1,3}>"),
+    re.compile(rf"{_FACILITY} {{0,4}}:{_LEVEL} {{0,4}}: ?"),
+    re.compile(r"\[ {0,12}[TC]\d{1,9}\] ?"),
+    re.compile(r"cpu\d{1,5}:\d{1,12}\) ?"),
+)
+_QUOTE = re.compile(r"(?:>(?=[ >\[]|$) ?){1,20}")
+
+
+def lines(source: BinaryIO) -> Iterator[Line]:
+    """Messages of *source*, in order, wrapped ones put together. Bytes that are no UTF-8 become replacement characters."""
+    return _joined(piece for number, text in _physical(source) for piece in _pieces(number, text))
+
+
+def strip(number: int, text: str) -> Line:
+    """One message of line *number* without its prefixes."""
+    line = Line(number, _QUOTE.sub("", text, count=1) if text.startswith(">") else text)
+    while (shorter := _without_prefix(line)) is not None:
+        line = shorter
+    return line
+
+
+def _physical(source: BinaryIO) -> Iterator[tuple[int, str]]:
+    stream = io.TextIOWrapper(source, encoding=_encoding(source), errors="replace", newline="\n")
+    number, fresh = 0, True
+    while text := stream.readline(PIECE_CHARS):
+        number += fresh
+        fresh = text.endswith("\n")
+        yield number, text
+    stream.detach()
+
+
+def _encoding(source: BinaryIO) -> str:
+    # Terminal programs on Windows save their scroll-back as UTF-16.
+    head = source.peek(2)[:2] if isinstance(source, io.BufferedReader) else b""
+    return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+
+
+def _pieces(number: int, text: str) -> Iterator[Line]:
+    for part in text.rstrip("\r\n").split("\r"):
+        clean = _CONTROL.sub("", part)
+        wall: int | None = None  # of a header that stands before the message's own stamp
+        for piece in _EMBEDDED.split(clean) if "[" in clean[1:] else (clean,):
+            line = strip(number, piece.rstrip())
+            if line.text.strip():
+                yield replace(line, wall_ns=wall) if wall is not None and line.wall_ns is None else line
+            wall = line.wall_ns if not line.text.strip() else None
+
+
+def _without_prefix(line: Line) -> Line | None:
+    # Tried in turn until none fits; each takes at least one character, so this ends.
+    text = line.text.lstrip(" ") if line.stamped or (line.text[:1] == " " and "[" in line.text[:16]) else line.text
+    if not text:
+        return None
+    boot, wall = line.boot_ns, line.wall_ns
+    if match := _STAMP.match(text):
+        boot = int(match["seconds"]) * 10**9 + int(match["part"].ljust(9, "0"))
+    elif match := _ISO.match(text):
+        wall = _wall(match)
+    elif match := _KMSG.match(text):
+        boot = int(match["us"]) * 1000
+    else:
+        match = next((m for pattern in _PLAIN if (m := pattern.match(text))), None)
+    return replace(line, text=text[match.end() :], boot_ns=boot, wall_ns=wall, stamped=True) if match else None
+
+
+def wall_ns(text: str) -> int | None:
+    """Nanoseconds since 1970 of the date, time and zone that *text* begins with; None if one of them is missing."""
+    match = _ISO.match(text)
+    return _wall(match) if match else None
+
+
+def _wall(match: re.Match[str]) -> int | None:
+    if match["zone"] is None:
+        return None
+    zone = "+00:00" if match["zone"] == "Z" else match["zone"]
+    try:
+        moment = datetime.strptime(f"{match['day']} {match['time']} {zone}", "%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return None  # digits of the right shape that are no date
+    seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return seconds * 10**9 + int((match["part"] or "").ljust(9, "0"))
+
+
+# A message that cannot end where its line ends; and what begins a message of its own, whatever stands before it.
+_INCOMPLETE = re.compile(
+    r"(?<!aer_event: )[0-9a-f]\.[0-7]: .{0,8}(?:PCI-?[eE]|CXL) Bus Error(?!.*ID\)?)"
+    r"|device \[[0-9a-f]{4}:[0-9a-f]{4}\](?!.*/[0-9a-f]{8})"
+    r"|TLP Header[^:]{0,8}:(?:\s{1,4}(?:0x)?[0-9a-f]{8}){0,3}$"
+    r"|error (?:message )?received(?: from|:)?$"
+    r"|AER: (?:Multiple )?(?:Un)?[Cc]orrect\w{2,4}(?: \((?:Non-)?Fatal\))?(?: error(?: message)?)?$"
+    r"|containment event(?!.*status:0x[0-9a-f]{4})"
+    r"|(?:\[Hardware Error\]|aer_event|AER|DPC|EEH): .*[,:=(]$"
+)
+_STARTS = re.compile(
+    rf"\S{{0,64}} ?{BDF}|\{{\d+\}}|\[Hardware Error\]|EEH: |PHB\d|[A-Za-z0-9]{{3,12}}: {{2,}}[0-9a-f]{{8}}"
+    r"|\+---|Error Severity|PCIE Bus Error|\w+ ID\s*:|VendorID|TL[BP] Header:|[A-Z][A-Za-z _-]{2,40}\t"
+    r"|\s|e?cap |PCI-e errors|Fault class|TIME |nvlist|--|[{}<#]"
+)
+
+
+def _joined(pieces: Iterable[Line]) -> Iterator[Line]:
+    held: Line | None = None
+    joins, last = 0, 0
+    for piece in pieces:
+        if held is not None and joins < _JOINS and piece.number == last + 1 and _continues(held, piece):
+            held = replace(held, text=f"{held.text} {piece.text.strip()}")
+            joins += 1
+        else:
+            if held is not None:
+                yield held
+            held, joins = piece, 0
+        last = piece.number
+    if held is not None:
+        yield held
+
+
+def _continues(held: Line, piece: Line) -> bool:
+    if piece.stamped or len(held.text) + len(piece.text) > _JOIN_CHARS:
+        return False
+    return _INCOMPLETE.search(held.text) is not None and _STARTS.match(piece.text) is None

@@ -1,0 +1,103 @@
+"""Lines of a log lose what stands before the message, whoever wrote it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pcifma.access.kernlog.line import PIECE_CHARS, Line, lines, strip, wall_ns
+
+MESSAGE = "pcieport 0000:00:1c.5: AER: enabled with IRQ 122"
+
+
+def all_lines(text: str | bytes) -> list[Line]:
+    return list(lines(io.BytesIO(text.encode() if isinstance(text, str) else text)))
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "[  283.716441] ",
+        "[283.716441] ",
+        "[    0.000000][    T0] ",
+        "[  283.716441] [ C1] ",
+        "[  T292] ",
+        "<4>[  283.716441] ",
+        "<4>",
+        "kern  :warn  : [  283.716441] ",
+        "Sep 19 16:18:02 host kernel: [68183.615790] ",
+        "Sep  9 16:18:02 host kernel: ",
+        "Mon Sep 19 16:18:02 2022 host kernel: ",
+        "[Mon Sep 19 16:18:02 2022] ",
+        "2024-05-06T07:08:09+0200 host kernel: ",
+        "2024-05-06T07:08:09.123456+02:00 host kernel: [  283.716441] ",
+        "2024-05-06T07:08:09.123Z In(182) vmkernel: cpu0:2097)",
+        "2025-03-09T15:12:05.957Z cpu0:2098206)",
+        "[ 1234.567890] host kernel: ",
+        "6,1234,5000004,-;",
+        "> > [  283.716441] ",
+        ">[  283.716441] ",
+        "kernel: ",
+    ],
+)
+def test_prefix_is_stripped(prefix: str) -> None:
+    assert [line.text for line in all_lines(prefix + MESSAGE)] == [MESSAGE]
+
+
+def test_stamp_is_boot_time_in_ns() -> None:
+    assert strip(1, "[ 1401126.140729] x").boot_ns == 1_401_126_140_729_000
+    assert strip(1, "6,1234,5000004,-;x").boot_ns == 5_000_004_000
+
+
+def test_wall_time_needs_date_and_zone() -> None:
+    assert wall_ns("2024-05-06T07:08:09.25+02:00 ") == 1_714_972_089_250_000_000
+    assert wall_ns("2024-05-06 07:08:09") is None
+    assert wall_ns("2024-13-41T07:08:09Z") is None
+
+
+def test_header_before_the_stamp_gives_the_wall_time() -> None:
+    (line,) = all_lines("2024-05-06T07:08:09Z host kernel: [    1.500000] message")
+    assert (line.wall_ns, line.boot_ns, line.text) == (1_714_979_289_000_000_000, 1_500_000_000, "message")
+
+
+def test_two_messages_in_one_line_are_two() -> None:
+    found = all_lines("[    1.000000] first [12] Timeout[    2.000000] second")
+    assert [(line.number, line.text) for line in found] == [(1, "first [12] Timeout"), (1, "second")]
+
+
+def test_line_numbers_are_those_of_an_editor() -> None:
+    found = all_lines("one\r\n\r\n\r\r\nfour\nfive")
+    assert [(line.number, line.text) for line in found] == [(1, "one"), (4, "four"), (5, "five")]
+
+
+def test_long_line_comes_in_pieces_with_one_number() -> None:
+    found = all_lines("x" * (2 * PIECE_CHARS + 1) + "\nend")
+    assert [line.number for line in found] == [1, 1, 1, 2]
+    assert max(len(line.text) for line in found) == PIECE_CHARS
+
+
+def test_control_bytes_never_come_through() -> None:
+    (line,) = all_lines(b"\x1b[31mpcieport\x1b[0m 0000\x07:00\xff:1c.5: \x00x")
+    assert line.text == "pcieport 0000:00�:1c.5: x"
+
+
+def test_utf_16_of_a_windows_terminal_is_read() -> None:
+    with io.BufferedReader(io.BytesIO(f"[    1.000000] {MESSAGE}\r\n".encode("utf-16"))) as log:
+        assert [line.text for line in lines(log)] == [MESSAGE]
+
+
+def test_wrapped_message_is_put_together() -> None:
+    text = (
+        "[    1.000000] a 0000:00:01.0: PCIe Bus Error: severity=Uncorrected\n(Non-Fatal), type=Transaction Layer,\n(Requester ID)\nHello"
+    )
+    assert [line.text for line in all_lines(text)] == [
+        "a 0000:00:01.0: PCIe Bus Error: severity=Uncorrected (Non-Fatal), type=Transaction Layer, (Requester ID)",
+        "Hello",
+    ]
+
+
+def test_whole_message_takes_no_words_of_the_next_line() -> None:
+    text = "[    1.000000] a 0000:00:01.0:    [14] CmpltTO\nAny idea what this is?"
+    assert len(all_lines(text)) == 2
