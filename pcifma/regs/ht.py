@@ -1,6 +1,7 @@
 """HyperTransport (I/O Link Specification 3.10, chapter 7). The Command register says which kind of block a capability is: its form.
 
-Link Control and Link Error hold the error bits of each link. None of them is ever written: a link's owner retrains by them.
+Link Control and Link Error hold the error bits of each link. None of them is ever written: a link's owner retrains by them. A link
+that is not used (End of Chain and Transmitter Off) may show Link Failure on a healthy machine.
 """
 
 from __future__ import annotations

@@ -194,6 +194,7 @@ def oracle(path: Path) -> dict[str, list[dict[str, Any]]]:
     return dumps
 
 
+@cache
 def pairs(base: Path, name: str) -> list[tuple[Dumped, dict[str, Any]]]:
     file = base / ("oracle.json" if base.name == "fuzz-sample" else "oracle.dev.json")
     functions = {f.bdf: f for f in read_dump(base / name)}
