@@ -18,14 +18,13 @@ from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
-from pcifma.plugin.loader import Plugin
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, asleep, may_sleep
 from pcifma.poll.ereport import Maker, Moment, Seen, described
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.snapshot import take
-from pcifma.poll.target import Watched, Watcher, watched
-from pcifma.poll.triage import Triage, entries
+from pcifma.poll.target import Sourced, Watched, Watcher, watched
+from pcifma.poll.triage import BatchReader, Triage, entries
 
 FAST_NS = 1_000_000_000
 SLOW_NS = 30_000_000_000
@@ -59,11 +58,12 @@ class Poller:
         self,
         machine: Machine,
         fabric: Fabric,
-        plugins: Sequence[Plugin],
+        plugins: Sequence[Sourced],
         *,
         latched: LatchedSet | None = None,
         maker: Maker | None = None,
         tick: int = 0,
+        reader: BatchReader | None = None,
         fast_ns: int = FAST_NS,
         slow_ns: int = SLOW_NS,
     ) -> None:
@@ -71,6 +71,7 @@ class Poller:
         self.latched = latched or LatchedSet(machine.boot)
         self.maker = maker or Maker(machine.name, machine.boot, fabric)
         self.fast_ns, self.slow_ns = fast_ns, slow_ns
+        self._reader = reader
         self.tick = tick
         self.due_ns = self.slow_due_ns = machine.clock.boot_ns()
         self._failures: list[tuple[str, BaseException]] = []
@@ -93,6 +94,16 @@ class Poller:
             elif old is not None:
                 target.unread = old.unread
         self._vanished += [old for old in known.values() if old.subject.function is not None and not old.subject.function.unread]
+
+    def load(self, plugin: Sourced) -> None:
+        """Let one more source watch, from the next look on."""
+        self.watchers.append(Watcher(plugin, Guard(plugin.name, self._set_aside)))
+        self.update(self.fabric)
+
+    def unload(self, name: str) -> None:
+        """Let the source *name* go; what it saw stays seen."""
+        self.watchers = [watcher for watcher in self.watchers if watcher.plugin.name != name]
+        self.update(self.fabric)
 
     def look(self) -> Look:
         """Look now: news since the last look, in the order of contract 1.1."""
@@ -132,7 +143,7 @@ class Poller:
 
     def _tier(self, tier: str) -> Triage:
         if tier not in self._triage:
-            self._triage[tier] = Triage(entries(self.machine, self._targets, _SELECT[tier], self._asleep), self._targets)
+            self._triage[tier] = Triage(entries(self.machine, self._targets, _SELECT[tier], self._asleep), self._targets, self._reader)
         return self._triage[tier]
 
     def _sort_sleepers(self, look: Look, *, slow: bool) -> set[int]:
@@ -291,11 +302,11 @@ class Poller:
         self.due_ns = when.boot_ns + self.fast_ns
 
 
-def _declare(plugin: Plugin, fabric: Fabric, host: Host) -> list[Watch]:
+def _declare(plugin: Sourced, fabric: Fabric, host: Host) -> list[Watch]:
     return list(plugin.source.watches(fabric, host))
 
 
-def _normalise(plugin: Plugin, now: Snapshot, before: Snapshot | None) -> list[Finding]:
+def _normalise(plugin: Sourced, now: Snapshot, before: Snapshot | None) -> list[Finding]:
     return list(plugin.source.normalise(now, before))
 
 

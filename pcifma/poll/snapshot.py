@@ -168,4 +168,4 @@ def _absent(identity: int, command_status: int) -> str:
 def _reason(err: ReadError) -> str:
     if isinstance(err, GoneError):
         return "gone"
-    return "busy" if isinstance(err, BusyError) else "unreadable"
+    return err.tag if isinstance(err, BusyError) else "unreadable"  # busy, or slow

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
-from pcifma.plugin.loader import Plugin
+from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Snapshot, Target, Watch
 from pcifma.poll.ereport import Subject
 from pcifma.poll.snapshot import Plan, declared, plan
 from pcifma.regs.table import Location
 
 
+class Sourced(Protocol):
+    """What the poller needs of a source plugin, in this process or in one of its own."""
+
+    @property
+    def name(self) -> str:
+        """The manifest's name."""
+
+    @property
+    def source(self) -> Source:
+        """The two functions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watcher:
     """A source plugin and the guard around it."""
 
-    plugin: Plugin
+    plugin: Sourced
     guard: Guard
 
 

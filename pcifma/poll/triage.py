@@ -17,6 +17,9 @@ from pcifma.plugin.watch import Watch
 from pcifma.poll.target import Watched
 from pcifma.regs.table import Location
 
+# Reads (space, offset, length) of many Functions at once; None for what could not be read. Set by a daemon that has deadlines.
+BatchReader = Callable[[Sequence[tuple[ConfigSpace, int, int]]], list[bytes | None]]
+
 _SPAN_LIMIT = 64  # bytes; saturated AER is 20
 
 
@@ -37,15 +40,17 @@ class Entry:
 class Triage:
     """Entries of one tier. *changed* names the owners whose masked bytes differ from what was last seen, or could not be read."""
 
-    def __init__(self, entries: Sequence[Entry], targets: Sequence[Watched]) -> None:
+    def __init__(self, entries: Sequence[Entry], targets: Sequence[Watched], reader: BatchReader | None = None) -> None:
         self._entries = list(entries)
+        self._reader = reader
+        self._wanted = [(e.config, e.offset, e.length) for e in self._entries]
         self._by_owner: dict[int, list[int]] = {}
         for index, entry in enumerate(self._entries):
             self._by_owner.setdefault(entry.owner, []).append(index)
         self._last: list[bytes | None] = [None] * len(self._entries)
         for owner in self._by_owner:
             self.note(owner, targets[owner])
-        self._files = _descriptors(self._entries)
+        self._files = _descriptors(self._entries) if reader is None else None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -65,6 +70,8 @@ class Triage:
         return list(dict.fromkeys(found))
 
     def _read(self) -> list[bytes | None]:
+        if self._reader is not None:
+            return self._reader(self._wanted)
         if self._files is not None:
             descriptors, lengths, offsets = self._files
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,8 +22,11 @@ from support.board import (
 )
 from support.machine import Bench, bench
 
+from pcifma.access.seam import ConfigSpace, Host
 from pcifma.event.ereport import FABRIC_CLASS, Ereport
 from pcifma.fabric.build import build
+from pcifma.fabric.fabric import Fabric
+from pcifma.plugin import Finding, Snapshot, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.latched import LatchedSet
 from pcifma.poll.poller import Look, Poller
@@ -242,22 +246,59 @@ def test_secondary_status_is_bounded_by_its_own_slow_tier(on: Bench) -> None:
     assert (event.class_, event.not_before) == ("ereport.io.pci.sec-dpe", "2000-01-01T00:00:00.000000000Z")
 
 
-def test_plugin_that_raises_is_set_aside_and_the_others_go_on(on: Bench) -> None:
-    of = poller(on)
+class Exploding:
+    """A source that watches what pci_status watches, and leaves when it is to say what that means."""
 
-    def explode(*_: object) -> list[object]:
+    name = "exploding"
+
+    @property
+    def source(self) -> Exploding:
+        return self
+
+    def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
+        return builtin(("pci_status",))[0].source.watches(fabric, host)
+
+    def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         raise SystemExit("no more")
 
-    aside = next(w for w in of.watchers if w.plugin.name == "pci_status")
+
+def test_plugin_that_raises_is_set_aside_and_the_others_go_on(on: Bench) -> None:
     on.space(END).put(CORRECTABLE, 0x40, 4)
-    normal = aside.plugin.code.normalise
-    try:
-        aside.plugin.code.normalise = explode  # type: ignore[attr-defined]
-        look = of.look()
-    finally:
-        aside.plugin.code.normalise = normal  # type: ignore[attr-defined]
+    of = Poller(on.machine, build(on.machine), [*builtin(SOURCES), Exploding()])
+
+    look = of.look()
+
     assert bits(look) == [(END, "io.pciex.dl.btlp"), ("host", "pcifma.module")]
-    assert look.ereports[-1].payload["module"] == "pci_status"
+    assert look.ereports[-1].payload["module"] == "exploding"
+
+
+def test_source_loaded_later_gets_a_first_look_and_one_unloaded_says_no_more(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    of = Poller(on.machine, build(on.machine), builtin(("pci_status",)))
+    assert bits(of.look()) == []
+
+    of.load(builtin(("pcie_aer",))[0])
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.btlp")]
+
+    of.unload("pcie_aer")
+    on.space(END).put(CORRECTABLE, 0xC0, 4)
+    assert bits(next_look(of, on)) == []
+
+
+def test_tier_is_read_by_the_daemons_reader_where_there_is_one(on: Bench) -> None:
+    asked: list[int] = []
+
+    def read(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> list[bytes | None]:
+        asked.append(len(wanted))
+        return [None if offset == DEVICE_STATUS else space.read(offset, length) for space, offset, length in wanted]
+
+    of = Poller(on.machine, build(on.machine), builtin(SOURCES), reader=read)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.btlp")]  # what the reader could not read is looked at by itself
+    assert 6 in asked
 
 
 def test_header_log_that_changed_between_two_reads_is_not_believed(on: Bench) -> None:
