@@ -160,14 +160,16 @@ def _cut_short(offset: int) -> str:
     return f"row {offset:02x} is cut short; its missing bytes count as not captured"
 
 
-def parse_capture(text: str | bytes, name: str) -> Capture:
-    """Read a capture. *name* stands in messages. FormatError where there is no row of bytes in it at all."""
+def parse_capture(text: str | bytes, name: str, *, may_be_empty: bool = False) -> Capture:
+    """Read a capture. *name* stands in messages. FormatError where there is no row of bytes in it at all, unless it
+    *may_be_empty*, as in a fixture of a machine that sleeps.
+    """
     reader = _Reader(name)
     plain = _decode(text) if isinstance(text, bytes) else text
     plain = plain.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")
     for number, line in enumerate(plain.split("\n"), 1):
         reader.line(number, line)
-    if not reader.blocks:
+    if not reader.blocks and not may_be_empty:
         raise FormatError(f"{name}:1: no device with bytes in it: {REMEDY}")
     return _assemble(reader)
 

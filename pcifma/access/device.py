@@ -4,22 +4,20 @@ stay; on a hot reset sticky bits stay and other status bits go. What the registe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from pcifma.access.image import ImageSpace
+from pcifma.access.layout import Placed, found_capabilities, placed_registers
 from pcifma.access.recorder import Recorder, Write
 from pcifma.access.seam import Clock
 from pcifma.errors import BusyError, GoneError, ShortReadError, WriteRefusedError
 from pcifma.regs.bdf import Bdf
-from pcifma.regs.catalogue import BY_ID, BY_NAME
-from pcifma.regs.chain import Found, walk
-from pcifma.regs.table import Access, Capability, Location, Register
+from pcifma.regs.table import Access, Location, Register
 
 Answer = Literal["ok", "ones", "busy", "gone"]
 
-_HEADER_TYPE = 0x0E
 _WRITABLE = frozenset({Access.RW, Access.RWS})
 _STICKY = frozenset({Access.RW1CS, Access.RWS, Access.ROS})
 
@@ -43,7 +41,7 @@ class DeviceSpace:
         self._first = bytes(image.data)
         self._clock = clock
         self._recorder = recorder
-        self._found = walk(self._quiet_read, image.size).capabilities
+        self._found = found_capabilities(image.read, image.size)
         self._masks: Masks | None = None
         self._after: list[tuple[range, Callable[[], None]]] = []
 
@@ -73,13 +71,18 @@ class DeviceSpace:
                 kept = image[at] & ~(byte & masks.clear[at])
                 image[at] = kept & ~masks.store[at] | byte & masks.store[at]
 
+    def rows(self) -> dict[int, bytes]:
+        """All bytes as they are now, as rows of up to 16 by their offset, without a read that is recorded."""
+        return self._image.rows()
+
     def locate(self, location: Location) -> int:
         """Offset of *location* in this Function; ValueError where the capability is not there or the bytes were not captured."""
         base = 0
         if location.capability:
-            known = (c.offset for c in self._found if c.name == location.capability)
-            if (base := next(known, -1)) < 0:
-                raise ValueError(f"{self.bdf} has no {location.capability} in its capability lists")
+            known = [c.offset for c in self._found if c.name == location.capability]
+            if location.number >= len(known):
+                raise ValueError(f"{self.bdf} has {len(known) or 'no'} {location.capability} in its capability lists")
+            base = known[location.number]
         try:
             self._image.read(base + location.offset, location.width)
         except ShortReadError as err:
@@ -111,7 +114,7 @@ class DeviceSpace:
     def masks(self) -> Masks:
         """Which bits may be written, from the tables of the capabilities that are there."""
         if self._masks is None:
-            self._masks = _masks(self._rows(), self.size)
+            self._masks = _masks(placed_registers(self._image.read, self.size), self.size)
         return self._masks
 
     def _check_present(self) -> None:
@@ -127,39 +130,13 @@ class DeviceSpace:
         for _, action in due:
             action()
 
-    def _quiet_read(self, offset: int, length: int) -> bytes:
-        try:
-            return self._image.read(offset, length)
-        except ShortReadError:
-            return b""
 
-    def _rows(self) -> Iterator[tuple[int, Register]]:
-        layout = self.word(_HEADER_TYPE, 1) & 0x7F
-        express = next((c.offset for c in self._found if c.name == "CAP_EXP"), None)
-        flags = 0 if express is None else self.word(express + 2, 2)
-        dev_type = None if express is None else flags >> 4 & 0xF
-        for table, found in self._tables():
-            # The version of a PCI Express capability stands in its own register (PCIe Base Spec 7.5.3.2).
-            version = max(1, flags & 0xF if table.name == "CAP_EXP" else found.version)
-            for register in table.registers:
-                if register.present(dev_type, layout, version):
-                    yield found.offset + register.offset, register
-
-    def _tables(self) -> Iterator[tuple[Capability, Found]]:
-        yield BY_NAME[""], Found("", 0, False, 0, 0)
-        for found in self._found:
-            table = BY_ID.get(("extended" if found.extended else "standard", found.id))
-            if table is not None:
-                yield table, found
-
-
-def _masks(rows: Iterator[tuple[int, Register]], size: int) -> Masks:
+def _masks(placed: Iterable[Placed], size: int) -> Masks:
     clear, store, reset = bytearray(size), bytearray(size), bytearray(size)
-    for offset, register in rows:
-        if offset + register.width <= size:
-            _mark(clear, offset, register, _bits(register, lambda access: access.clearable))
-            _mark(store, offset, register, _bits(register, _WRITABLE.__contains__))
-            _mark(reset, offset, register, _bits(register, lambda access: access.clearable and access not in _STICKY))
+    for offset, register in ((p.offset, p.register) for p in placed):
+        _mark(clear, offset, register, _bits(register, lambda access: access.clearable))
+        _mark(store, offset, register, _bits(register, _WRITABLE.__contains__))
+        _mark(reset, offset, register, _bits(register, lambda access: access.clearable and access not in _STICKY))
     return Masks(bytes(clear), bytes(store), bytes(reset))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from pcifma.access.capture import Capture, parse_capture
+from pcifma.access.capture import parse_capture
 from pcifma.access.clock import SimulatedClock
 from pcifma.access.device import Answer, DeviceSpace
 from pcifma.access.host import TreeHost
@@ -57,10 +57,10 @@ class Parts:
 def make_fixture(parts: Parts, boot: str) -> Fixture:
     """The machine at its start, steps of time 0 done. FormatError with every mistake of case.yaml."""
     script = parse_script(parts.case, f"{parts.label}{CASE}")
-    capture = parse_capture(parts.config, f"{parts.label}{CONFIG}") if parts.config.strip() else Capture({}, {}, (), ())
+    capture = parse_capture(parts.config, f"{parts.label}{CONFIG}", may_be_empty=True)
     clock, recorder, host = SimulatedClock(), Recorder(), StageHost(parts.host)
     devices = {bdf: DeviceSpace(image, clock, recorder) for bdf, image in sorted(capture.configs.items())}
-    _check(script, devices, f"{parts.label}{CASE}")
+    _check(script, devices, capture.named, f"{parts.label}{CASE}")
     stage = _Stage(devices, host, clock, _absent_at_first(script))
     for step in script.steps:
         clock.schedule(step.at_ns, partial(stage.play, step))
@@ -71,7 +71,7 @@ def make_fixture(parts: Parts, boot: str) -> Fixture:
         configs=stage.present,
         host=host,
         clock=clock,
-        unread=dict.fromkeys(capture.named, "short"),
+        unread={bdf: "asleep" if any(bdf in step.sleep for step in script.steps) else "short" for bdf in capture.named},
         platform=script.platform,
         complaints=capture.complaints,
         about=script.about,
@@ -155,7 +155,8 @@ class _Stage:
 
     def _power(self, bdf: Bdf, state: str) -> None:
         # Without power there is nobody to answer; in D1 to D3hot configuration space still does (PCIe Base Spec 5.3.1).
-        self._devices[bdf].answer = "ones" if state == "D3cold" else "ok"
+        if bdf in self._devices:
+            self._devices[bdf].answer = "ones" if state == "D3cold" else "ok"
         self._host.power(bdf, state)
 
     def _uevent(self, action: str, bdf: Bdf) -> None:
@@ -174,12 +175,13 @@ def _absent_at_first(script: Script) -> frozenset[Bdf]:
     return frozenset(bdf for bdf, first in seen.items() if first == "add")
 
 
-def _check(script: Script, devices: Mapping[Bdf, DeviceSpace], file: str) -> None:
+def _check(script: Script, devices: Mapping[Bdf, DeviceSpace], unread: tuple[Bdf, ...], file: str) -> None:
     mistakes = Mistakes(file)
     for step in script.steps:
         for key, bdf in step.functions():
-            if bdf not in devices:
-                mistakes.add(f"{step.path}.{key}", f"{bdf} is not in {CONFIG}")
+            if bdf not in devices and not (key == "sleep" and bdf in unread):
+                what = "has no bytes in" if bdf in unread else "is not in"
+                mistakes.add(f"{step.path}.{key}", f"{bdf} {what} {CONFIG}")
         for key, change in step.changes():
             if change.bdf in devices:
                 try:

@@ -9,6 +9,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,9 @@ from pcifma.access.tree import resolve_path
 
 # The largest honest files are /proc/interrupts of a machine with hundreds of CPUs and /proc/config.gz.
 SIZE_LIMIT = 8 << 20
+
+# In a recording: why facts are missing from it, lines of reason, tab, path (`*` in it stands for anything).
+REASONS = "/.why"
 
 _REASONS = {
     errno.ENOENT: "absent",
@@ -135,9 +140,19 @@ class TreeHost:
     def _reason(self, path: str, err: OSError) -> str:
         if err.errno in (errno.ENOENT, errno.ENOTDIR):
             if self._recorded or not path.startswith(f"{self._mount}/"):
-                return "not recorded"
+                return self._recorded_reason(path)
             return "masked by the container" if self._masked(path) else "absent"
         return _REASONS.get(err.errno or 0, err.strerror or "unreadable")
+
+    def _recorded_reason(self, path: str) -> str:
+        exact, patterns = self._recorded_reasons
+        return exact.get(path) or next((reason for reason, pattern in patterns if fnmatchcase(path, pattern)), "not recorded")
+
+    @cached_property
+    def _recorded_reasons(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
+        lines = (self.read(REASONS) or b"").decode("utf-8", "replace").splitlines() if self._recorded else []
+        pairs = [(reason, path) for reason, _, path in (line.partition("\t") for line in lines) if path.startswith("/")]
+        return {path: reason for reason, path in pairs if "*" not in path}, [pair for pair in pairs if "*" in pair[1]]
 
     def _masked(self, path: str) -> bool:
         # A container hides /sys/firmware and parts of /proc under an empty tmpfs.

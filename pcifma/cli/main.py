@@ -13,6 +13,7 @@ from pcifma.errors import PcifmaError
 # One row a verb: its file below pcifma/cli, and what `pcifma --help` says of it. A verb is imported only when it is used.
 VERBS: dict[str, str] = {
     "sweep": "One look: what is latched now.",
+    "record": "Make a fixture of this machine.",
     "replay": "A recording through the whole path.",
     "plugins": "What is loaded or loadable, and each one's check.",
     "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",

@@ -1,0 +1,80 @@
+"""Where the register tables' rows lie in one Function: its header, its capability lists and their versions decide."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from pcifma.errors import ShortReadError
+from pcifma.regs import dvsec, ht, msi
+from pcifma.regs.catalogue import BY_ID, BY_NAME
+from pcifma.regs.chain import Found, walk
+from pcifma.regs.table import Capability, Location, Register
+
+_HEADER_TYPE = 0x0E
+
+Read = Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A register at *offset* of its Function. *location* is its name there, counted where there are several of that name."""
+
+    offset: int
+    register: Register
+    location: Location
+
+
+def found_capabilities(read: Read, size: int) -> tuple[Found, ...]:
+    """The capabilities of a Function, in the order of its lists; bytes that cannot be read end a list."""
+    return walk(lambda offset, length: _quiet(read, offset, length), size).capabilities
+
+
+def placed_registers(read: Read, size: int) -> Iterator[Placed]:
+    """Every register of the tables that this Function has, whole within *size* bytes; header first, then in list order."""
+    found = found_capabilities(read, size)
+    express = next((c.offset for c in found if c.name == "CAP_EXP"), None)
+    flags = 0 if express is None else _word(read, express + 2, 2)
+    dev_type = None if express is None else flags >> 4 & 0xF
+    layout = _word(read, _HEADER_TYPE, 1) & 0x7F
+    seen: Counter[str] = Counter()
+    for table, head in _tables(found):
+        # The version of a PCI Express capability stands in its own register (PCIe Base Spec 7.5.3.2).
+        version = max(1, flags & 0xF if table.name == "CAP_EXP" else head.version)
+        form = _form(read, head)
+        for register in table.registers:
+            offset = head.offset + register.offset
+            if register.present(dev_type, layout, version) and register.matches(form=form) and offset + register.width <= size:
+                yield Placed(offset, register, replace(table.location(register), number=seen[head.name]))
+        seen[head.name] += 1
+
+
+def _tables(found: tuple[Found, ...]) -> Iterator[tuple[Capability, Found]]:
+    yield BY_NAME[""], Found("", 0, False, 0, 0)
+    for head in found:
+        table = BY_ID.get(("extended" if head.extended else "standard", head.id))
+        if table is not None:
+            yield table, head
+
+
+def _form(read: Read, head: Found) -> str:
+    # Which of a capability's layouts this one has; empty where it has but one, or where all of them read the same.
+    if head.name == "CAP_HT":
+        return ht.form(_word(read, head.offset + 2, 2))
+    if head.name == "CAP_MSI":
+        return msi.form(_word(read, head.offset + 2, 2))
+    if head.name == "ECAP_DVSEC":
+        return dvsec.form(_word(read, head.offset + 4, 4), _word(read, head.offset + 8, 2))
+    return ""
+
+
+def _word(read: Read, offset: int, width: int) -> int:
+    return int.from_bytes(_quiet(read, offset, width), "little")
+
+
+def _quiet(read: Read, offset: int, length: int) -> bytes:
+    try:
+        return read(offset, length)
+    except ShortReadError:
+        return b""

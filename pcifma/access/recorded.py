@@ -1,0 +1,122 @@
+"""Which host facts a recording has: the one table, for `pcifma record` and pcifma-collect alike (a test holds them together).
+
+A `*` stands for every name in that directory. Nothing here touches a device: the kernel answers all of it from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pcifma.access.seam import Host
+
+_FUNCTION = "/sys/bus/pci/devices/*"
+_SERVICE = "/sys/bus/pci_express/devices/*"
+
+# Links come first: they say where files really lie.
+LINKS = (
+    _FUNCTION,
+    f"{_FUNCTION}/driver",
+    f"{_FUNCTION}/physfn",
+    f"{_FUNCTION}/iommu_group",
+    _SERVICE,
+    f"{_SERVICE}/driver",
+)
+
+# Which Functions, power, and what the kernel counted and decided for each.
+_FUNCTION_FACTS = (
+    "power_state",
+    "power/runtime_status",
+    "power/control",
+    "d3cold_allowed",
+    "vendor",
+    "device",
+    "subsystem_vendor",
+    "subsystem_device",
+    "class",
+    "revision",
+    "secondary_bus_number",
+    "subordinate_bus_number",
+    "enable",
+    "irq",
+    "msi_bus",
+    "numa_node",
+    "label",
+    "index",
+    "acpi_index",
+    "current_link_speed",
+    "current_link_width",
+    "max_link_speed",
+    "max_link_width",
+    "sriov_numvfs",
+    "aer_dev_correctable",
+    "aer_dev_nonfatal",
+    "aer_dev_fatal",
+    "aer_rootport_total_err_cor",
+    "aer_rootport_total_err_nonfatal",
+    "aer_rootport_total_err_fatal",
+)
+
+FILES = (
+    "/proc/cmdline",
+    "/proc/cpuinfo",  # its first processor: whether a hypervisor is below
+    "/proc/interrupts",
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/random/boot_id",
+    "/proc/xen/capabilities",
+    "/sys/hypervisor/type",
+    "/sys/hypervisor/guest_type",
+    "/sys/hypervisor/properties/features",
+    "/sys/hypervisor/version/major",
+    "/sys/hypervisor/version/minor",
+    "/sys/hypervisor/version/extra",
+    "/sys/class/dmi/id/sys_vendor",
+    "/sys/class/dmi/id/product_name",
+    "/sys/class/dmi/id/product_version",
+    "/sys/class/dmi/id/board_vendor",
+    "/sys/class/dmi/id/board_name",
+    "/sys/class/dmi/id/chassis_type",
+    "/sys/class/dmi/id/bios_vendor",
+    "/sys/class/dmi/id/bios_version",
+    "/sys/class/dmi/id/bios_date",
+    "/sys/firmware/acpi/tables/HEST",
+    "/sys/firmware/acpi/tables/BERT",
+    "/sys/firmware/acpi/tables/ERST",
+    "/sys/firmware/acpi/tables/MCFG",
+    "/sys/firmware/dmi/tables/DMI",
+    "/sys/kernel/security/lockdown",
+    "/sys/module/pcie_aspm/parameters/policy",
+    "/sys/module/ghes/parameters/disable",
+    "/sys/bus/pci/slots/*/address",
+    *(f"{_FUNCTION}/{fact}" for fact in _FUNCTION_FACTS),
+)
+
+# An empty directory is a fact too, and a tree of files cannot hold one.
+DIRECTORIES = (
+    "/sys/bus/pci/devices",
+    "/sys/bus/pci/slots",
+    "/sys/bus/pci_express/devices",
+    "/sys/firmware/acpi/tables",
+    "/proc/device-tree",
+)
+
+# Of these only the beginning is kept, up to the first empty line.
+FIRST_PARAGRAPH = frozenset({"/proc/cpuinfo"})
+
+
+def expand(host: Host, pattern: str) -> Iterator[str]:
+    """The paths that *pattern* stands for on *host*, in order; a pattern without `*` stands for itself."""
+    before, star, after = pattern.partition("*")
+    if not star:
+        yield pattern
+        return
+    for name in host.entries(before.rstrip("/")):
+        yield f"{before}{name}{after}"
+
+
+def content(host: Host, path: str) -> bytes | None:
+    """What a recording keeps of the file at *path*; None where *host* has none."""
+    data = host.read(path)
+    if data is not None and path in FIRST_PARAGRAPH:
+        return data.partition(b"\n\n")[0].rstrip(b"\n") + b"\n"
+    return data

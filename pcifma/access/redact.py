@@ -1,0 +1,92 @@
+"""A recording without what tells which machine, owner or unit it is: serial numbers, host and guest names, uuids.
+
+What speaks of errors stays: registers, models, firmware versions, slots. Facts are kept by name, not dropped by name, so that
+a new parameter or SMBIOS structure does not slip through.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pcifma.access.image import ImageSpace
+from pcifma.access.layout import placed_registers
+from pcifma.access.recording import Recording
+from pcifma.regs.bdf import Bdf
+
+# Kernel parameters that decide who hears of errors, by how they start.
+_PARAMETERS = (
+    "pci=", "pcie_", "pcie_aspm", "aer", "iommu", "intel_iommu", "amd_iommu", "hest_disable", "ghes.", "erst_disable", "einj",
+    "bert_disable", "acpi", "apic", "noapic", "nolapic", "mce", "ras", "iomem=", "lockdown", "xen", "console=hvc", "nox2apic",
+    "vfio", "pciback", "noirqdebug", "intremap", "nomsi", "efi=", "mmio", "dom0", "hugepages", "isolcpus", "quiet",
+)  # fmt: skip
+
+# Rows of /proc/interrupts that count errors or port events; others may be called after guests and network interfaces.
+_ROWS = re.compile(r"aerdrv|pcie-dpc|PCIe PME|pciehp|PCIe bwctrl|^\s*(NMI|MCE|MCP|ERR|MIS|THR|DFR):")
+
+# SMBIOS structures without serial numbers or asset tags: firmware, slots, on-board devices, the end (DSP0134 7).
+_STRUCTURES = frozenset({0, 9, 41, 127})
+
+
+def redact(recording: Recording) -> Recording:
+    """*recording* without identifying facts. The same serial number stays the same made-up one throughout."""
+    serials: dict[int, int] = {}
+    files = {path: _FILES[path](data) if path in _FILES else data for path, data in recording.files.items()}
+    return replace(
+        recording,
+        about="recorded and redacted",
+        images={bdf: _without_serial(bdf, rows, serials) for bdf, rows in recording.images.items()},
+        files=files,
+    )
+
+
+def _without_serial(bdf: Bdf, rows: Mapping[int, bytes], serials: dict[int, int]) -> Mapping[int, bytes]:
+    # The serial number is an EUI-64: its upper 24 bits name the maker and stay (PCIe Base Spec 7.9.3).
+    image = ImageSpace(bdf, rows)
+    for placed in placed_registers(image.read, image.size):
+        if str(placed.location) == "ECAP_DSN+4.l" and placed.offset + 8 <= image.size:
+            number = int.from_bytes(image.data[placed.offset : placed.offset + 8], "little")
+            made_up = number >> 40 << 40 | serials.setdefault(number, len(serials) + 1)
+            image.data[placed.offset : placed.offset + 8] = made_up.to_bytes(8, "little")
+    return image.rows()
+
+
+def _cmdline(data: bytes) -> bytes:
+    words = data.decode("utf-8", "replace").split()
+    return (" ".join(word for word in words if word.startswith(_PARAMETERS)) + "\n").encode()
+
+
+def _interrupts(data: bytes) -> bytes:
+    head, *rows = data.decode("utf-8", "replace").splitlines() or [""]
+    return "".join(f"{line}\n" for line in [head, *(row for row in rows if _ROWS.search(row))]).encode()
+
+
+def _dmi(data: bytes) -> bytes:
+    # Structures stand back to back, each with its strings and two zero bytes behind it (DSP0134 6.1).
+    kept, at = b"", 0
+    while at + 4 <= len(data) and data[at + 1] >= 4 and (end := data.find(b"\0\0", at + data[at + 1])) >= 0:
+        if data[at] in _STRUCTURES:
+            kept += data[at : end + 2]
+        at = end + 2
+    return kept
+
+
+def _cpuinfo(data: bytes) -> bytes:
+    lines = data.decode("utf-8", "replace").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lower().startswith("serial")).encode()
+
+
+def _boot_id(data: bytes) -> bytes:
+    return f"{uuid.uuid5(uuid.NAMESPACE_OID, data.decode('utf-8', 'replace').strip())}\n".encode()
+
+
+_FILES: dict[str, Callable[[bytes], bytes]] = {
+    "/proc/cmdline": _cmdline,
+    "/proc/cpuinfo": _cpuinfo,
+    "/proc/interrupts": _interrupts,
+    "/proc/sys/kernel/hostname": lambda data: b"redacted\n",
+    "/proc/sys/kernel/random/boot_id": _boot_id,
+    "/sys/firmware/dmi/tables/DMI": _dmi,
+}
