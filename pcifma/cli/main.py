@@ -14,6 +14,8 @@ from pcifma.errors import PcifmaError
 VERBS: dict[str, str] = {
     "sweep": "One look: what is latched now.",
     "record": "Make a fixture of this machine.",
+    "coverage": "For each Function: who would hear an error, and why not.",
+    "topology": "The fabric as a tree, health marked.",
     "replay": "A recording through the whole path.",
     "plugins": "What is loaded or loadable, and each one's check.",
     "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",

@@ -39,13 +39,15 @@ def identity(fabric: Fabric, function: Function) -> str:
     top = path[0].bdf
     slot = function.slot.number if function.slot else None
     ids = (function.vendor, function.device, function.subsystem_vendor, function.subsystem_device)
-    return "/".join([
-        f"{top.segment:04x}-{top.bus:02x}",
-        *(f"{f.bdf.device:02x}.{f.bdf.function}" for f in path),
-        str(slot or "-"),
-        ":".join(f"{number:04x}" for number in ids),
-        function.serial or "-",
-    ])
+    return "/".join(
+        [
+            f"{top.segment:04x}-{top.bus:02x}",
+            *(f"{f.bdf.device:02x}.{f.bdf.function}" for f in path),
+            str(slot or "-"),
+            ":".join(f"{number:04x}" for number in ids),
+            function.serial or "-",
+        ]
+    )
 
 
 def _step(function: Function, express: bool) -> str:

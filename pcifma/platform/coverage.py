@@ -22,7 +22,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `pcifma coverage --json`. *served_by* is the Root Port or RCEC whose interrupt would tell; *msi* is its
-    state. *plan* is empty where the Function is skipped, and has `poll` whenever a `heard` is not true.
+    state. *plan* is empty where the Function is skipped, and has `poll` whenever a `heard` is not true. *dpc* owns Downstream
+    Port Containment above it; *rivals* clear status bits of their own accord; *guest* is who it is given to.
     """
 
     class_: Literal["coverage"] = msgspec.field(name="class", default="coverage")
@@ -39,3 +40,34 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     why: list[str]
     plan: list[Action]
     guest: str | msgspec.UnsetType = msgspec.UNSET
+    dpc: Owner | msgspec.UnsetType = msgspec.UNSET
+    rivals: list[str] = []
+    waived: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Help(msgspec.Struct, frozen=True, kw_only=True):
+    """What would help: *do* (in this order), how many Functions it opens for at least one severity, and what it risks."""
+
+    do: list[str]
+    opens: int
+    risk: str = ""
+
+
+class CoverageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The trailer of `coverage --json`. *heard*: Functions whose every severity is heard; *deaf*: one at least surely is not, and no
+    waiver covers it; *unknown*: the rest. *signs* are what the platform was told by, *invisible* what never gets here.
+    """
+
+    class_: Literal["coverage.summary"] = msgspec.field(name="class", default="coverage.summary")
+    version: int = 1
+    hypervisor: str
+    role: str
+    functions: int
+    heard: int
+    deaf: int
+    unknown: int
+    waived: int
+    unread: dict[str, int]
+    signs: list[str]
+    invisible: list[str]
+    help: list[Help]

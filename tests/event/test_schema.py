@@ -14,9 +14,9 @@ import pytest
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, SweepSummary
 from pcifma.event.line import decode, encode
-from pcifma.platform.coverage import Coverage
+from pcifma.platform.coverage import Coverage, CoverageSummary
 
-CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage)
+CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage, CoverageSummary)
 
 
 def schema_of_types() -> dict[str, Any]:
