@@ -7,7 +7,6 @@ a new parameter or SMBIOS structure does not slip through.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -33,7 +32,7 @@ _STRUCTURES = frozenset({0, 9, 41, 127})
 def redact(recording: Recording) -> Recording:
     """*recording* without identifying facts. The same serial number stays the same made-up one throughout."""
     serials: dict[int, int] = {}
-    files = {path: _FILES[path](data) if path in _FILES else data for path, data in recording.files.items()}
+    files = {path: _FILES.get(path, bytes)(data) for path, data in recording.files.items() if path not in _DROPPED}
     return replace(
         recording,
         about="recorded and redacted",
@@ -78,15 +77,12 @@ def _cpuinfo(data: bytes) -> bytes:
     return "".join(line for line in lines if not line.lower().startswith("serial")).encode()
 
 
-def _boot_id(data: bytes) -> bytes:
-    return f"{uuid.uuid5(uuid.NAMESPACE_OID, data.decode('utf-8', 'replace').strip())}\n".encode()
-
+_DROPPED = frozenset({"/proc/sys/kernel/random/boot_id"})
 
 _FILES: dict[str, Callable[[bytes], bytes]] = {
     "/proc/cmdline": _cmdline,
     "/proc/cpuinfo": _cpuinfo,
     "/proc/interrupts": _interrupts,
     "/proc/sys/kernel/hostname": lambda data: b"redacted\n",
-    "/proc/sys/kernel/random/boot_id": _boot_id,
     "/sys/firmware/dmi/tables/DMI": _dmi,
 }

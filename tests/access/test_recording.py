@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
-from support.image import ENDPOINT, ROOT_PORT, Image, capture
+from support.host_tree import DEVICES, END, PORT, files, images, plant
+from support.image import capture
 
 from pcifma.access.fixture import Fixture
 from pcifma.access.open import open_fixture, open_live, open_source
@@ -12,54 +13,16 @@ from pcifma.access.recording import power_state, take, whole, write
 from pcifma.access.seam import Machine
 from pcifma.cli.record import record, report
 from pcifma.errors import UsageError
-from pcifma.regs.bdf import Bdf
-
-PORT, END = Bdf.parse("0000:00:1c.0"), Bdf.parse("0000:01:00.0")
-DEVICES = "sys/bus/pci/devices"
-
-
-def images() -> tuple[Image, Image]:
-    port = Image(str(PORT), "0604: 8086:3420 (rev 00)").header(0x8086, 0x3420, 0x060400, header_type=1).buses(0, 1, 1)
-    end = Image(str(END), "0200: 15b3:1017 (rev 00)").header(0x15B3, 0x1017, 0x020000)
-    return port.express(0x40, ROOT_PORT).aer(), end.express(0x40, ENDPOINT).aer()
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The `/` of a machine with a Root Port and an endpoint below it."""
-    root = tmp_path / "machine"
-    for bdf, image, below in zip((PORT, END), images(), ("pci0000:00", f"pci0000:00/{PORT}"), strict=True):
-        real = root / "sys/devices" / below / str(bdf)
-        (real / "power").mkdir(parents=True)
-        (real / "config").write_bytes(bytes(image.data))
-        (real / "power_state").write_text("D0\n")
-        (real / "power/runtime_status").write_text("active\n")
-        (real / "vendor").write_text("0x8086\n")
-        (real / "driver").symlink_to("/sys/bus/pci/drivers/pcieport")
-        (root / DEVICES).mkdir(parents=True, exist_ok=True)
-        (root / DEVICES / str(bdf)).symlink_to(f"../../../devices/{below}/{bdf}")
-    (root / "proc/sys/kernel/random").mkdir(parents=True)
-    (root / "proc/sys/kernel/hostname").write_text("node7\n")
-    (root / "proc/sys/kernel/random/boot_id").write_text("8a8d4b9c-0000-4000-8000-000000000001\n")
-    (root / "proc/cpuinfo").write_text("processor: 0\nflags: hypervisor\n\nprocessor: 1\n")
-    (root / "sys/bus/pci/slots").mkdir()
-    return root
+    return plant(tmp_path / "machine")
 
 
 def recorded(machine: Machine, where: Path, seconds: int = 0) -> Fixture:
     write(record(machine, seconds), where)
     return open_fixture(where)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    found = {}
-    for path in sorted(root.rglob("*")):
-        name = str(path.relative_to(root))
-        if path.is_symlink():
-            found[name] = os.fsencode(path.readlink())
-        elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
 
 
 def test_recording_has_every_byte_and_the_facts(root: Path, tmp_path: Path) -> None:
@@ -71,7 +34,7 @@ def test_recording_has_every_byte_and_the_facts(root: Path, tmp_path: Path) -> N
     assert (fixture.name, fixture.boot) == ("node7", "8a8d4b9c-0000-4000-8000-000000000001")
     assert fixture.host.read(f"/{DEVICES}/{END}/power_state") == b"D0\n"
     assert fixture.host.read(f"/sys/devices/pci0000:00/{PORT}/{END}/vendor") == b"0x8086\n"
-    assert fixture.host.link(f"/{DEVICES}/{END}/driver") == "/sys/bus/pci/drivers/pcieport"
+    assert fixture.host.link(f"/{DEVICES}/{END}/driver") == "../../../bus/pci/drivers/pcieport"
     assert fixture.host.read("/proc/cpuinfo") == b"processor: 0\nflags: hypervisor\n"
 
 
@@ -85,12 +48,13 @@ def test_recording_of_a_recording_is_the_same_tree(root: Path, tmp_path: Path) -
 
 
 def test_recording_knows_why_facts_are_missing(root: Path, tmp_path: Path) -> None:
+    rmtree(root / "sys/bus/pci/slots/3")
     fixture = recorded(open_live(root), tmp_path / "made")
 
-    assert fixture.host.why("/sys/firmware/acpi/tables/HEST") == "absent"
-    assert fixture.host.why(f"/{DEVICES}/{END}/aer_dev_fatal") == "absent"
+    assert fixture.host.why("/sys/firmware/acpi/tables/BERT") == "absent"
+    assert fixture.host.why(f"/{DEVICES}/{END}/aer_dev_nonfatal") == "absent"
     assert fixture.host.why("/sys/bus/pci/slots") == "a directory"
-    assert fixture.host.why("/sys/bus/pci_express/devices") == "absent"
+    assert fixture.host.why("/proc/device-tree") == "absent"
     assert fixture.host.why("/etc/passwd") == "not recorded"
 
 
