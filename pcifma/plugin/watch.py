@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pcifma.access.seam import Record
 from pcifma.event.ereport import PayloadValue, Severity
@@ -16,8 +16,7 @@ Tier = Literal["fast", "slow", "event"]
 TargetKind = Literal["function", "cpu", "domain", "host"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
+class Target(NamedTuple):
     """What is looked at: a Function (by address), a physical CPU, a guest domain, or the host itself."""
 
     kind: TargetKind

@@ -135,6 +135,8 @@ class Poller:
     def _due(self, look: Look, *, slow: bool) -> list[int]:
         woken = self._sort_sleepers(look, slow=slow)
         found = woken | {i for i, t in enumerate(self._targets) if not t.looked or t.ripens(look.when.boot_ns)}
+        if len(found) == len(self._targets):
+            return sorted(found - self._asleep)  # a first look: nothing to compare with
         for tier in ("fast", "saturated", "slow") if slow else ("fast", "saturated"):
             found.update(self._tier(tier).changed())
         if slow:
@@ -183,7 +185,7 @@ class Poller:
 
     def _examine(self, index: int, look: Look) -> None:
         target = self._targets[index]
-        got = take(self.machine, target.plan)
+        got = take(self.machine, target.subject.target, target.plan)
         look.reads += got.reads
         if got.unread:
             target.looked = True

@@ -12,7 +12,7 @@ from pcifma.plugin.guard import Guard
 from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Snapshot, Target, Watch
 from pcifma.poll.ereport import Subject
-from pcifma.poll.snapshot import Plan, declared, plan
+from pcifma.poll.snapshot import Plan, Planner
 from pcifma.regs.table import Location
 
 
@@ -115,15 +115,16 @@ def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]]) -
     for watcher, watches in claims:
         for watch in watches:
             by_target.setdefault(watch.target, []).append((watcher, watch))
-    return [_watched(fabric, target, by_target[target]) for target in sorted(by_target, key=_order)]
+    planner = Planner(fabric)
+    return [_watched(fabric, planner, target, by_target[target]) for target in sorted(by_target, key=_order)]
 
 
 def _order(target: Target) -> tuple[int, object]:
     return (0, target.bdf) if target.kind == "function" else (1, (target.kind, target.name))
 
 
-def _watched(fabric: Fabric, target: Target, watches: list[tuple[Watcher, Watch]]) -> Watched:
+def _watched(fabric: Fabric, planner: Planner, target: Target, watches: list[tuple[Watcher, Watch]]) -> Watched:
     function = fabric.get(target.bdf) if target.kind == "function" else None
     identity = fmri.identity(fabric, function) if function is not None else str(target)
     facts = dict.fromkeys(path for _, watch in watches for path in watch.facts)
-    return Watched(Subject(target, identity, function), watches, plan(fabric, declared(watch for _, watch in watches)), tuple(facts))
+    return Watched(Subject(target, identity, function), watches, planner.plan(target, [w for _, w in watches]), tuple(facts))

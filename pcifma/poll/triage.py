@@ -111,13 +111,7 @@ def _entries_of(machine: Machine, owner: int, target: Watched, watches: Iterable
 
 
 def _declared_bytes(target: Watched) -> set[int]:
-    function = target.subject.function
-    return {
-        byte
-        for span in target.plan.spans
-        if function is not None and span.bdf == function.bdf
-        for byte in range(span.offset, span.offset + span.length)
-    }
+    return {byte for span in target.plan.spans if span.other is None for byte in range(span.offset, span.offset + span.length)}
 
 
 def _joined(first: Entry, second: Entry, declared: set[int]) -> Entry | None:

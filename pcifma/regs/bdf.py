@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TEXT = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Bdf:
+class Bdf(NamedTuple):
     """Segment (0 to 0xffffffff), bus (0 to 255), device (0 to 31), function (0 to 7). Printed `dddd:bb:dd.f`.
 
     Segments have 4 to 8 hex digits: VMD domains start at 10000 and Hyper-V's take 32 bits.

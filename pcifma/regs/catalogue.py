@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from difflib import get_close_matches
 
 from pcifma.regs.acs import ACS
@@ -152,4 +151,4 @@ def _checked(text: str, place: Location) -> Location:
     limit = 0x100 if place.capability.startswith("CAP") else 0x1000
     if place.offset % width or place.offset + width > limit:
         raise ValueError(f"{text!r}: a register of {width} bytes starts at a multiple of {width} and ends at {limit:x}h at the latest")
-    return replace(place, width=width)
+    return place._replace(width=width)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field as default
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Access(StrEnum):
@@ -68,8 +68,7 @@ WIDTHS = {"b": 1, "w": 2, "l": 4}
 _WIDTH_LETTERS = {width: letter for letter, width in WIDTHS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where a register lies, printed as setpci names it: `ECAP_AER+4.l`, `CAP_EXP+a.w`, `98.l`, `ECAP_DVSEC+e.w@1`.
 
     *capability* is setpci's name, or empty for an offset from the start of configuration space. *width* is 1, 2 or 4 bytes.
