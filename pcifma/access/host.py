@@ -23,6 +23,8 @@ SIZE_LIMIT = 8 << 20
 # In a recording: why facts are missing from it, lines of reason, tab, path (`*` in it stands for anything).
 REASONS = "/.why"
 
+_RESOLVED_LIMIT = 8192  # directories
+
 _REASONS = {
     errno.ENOENT: "absent",
     errno.ENOTDIR: "absent",
@@ -54,6 +56,7 @@ class DiskTree:
     def __init__(self, root: Path) -> None:
         real = os.path.realpath(root)
         self._root = "" if real == "/" else real
+        self._resolved: dict[str, str] = {}
 
     def content(self, path: str) -> bytes:
         """The file's bytes; only regular files, and no more than SIZE_LIMIT. OSError."""
@@ -76,7 +79,21 @@ class DiskTree:
 
     def _place(self, path: str, *, last: bool = True) -> str:
         # The live root needs no guard: its links lead where the kernel says.
-        return self._root + resolve_path(path, self._readlink, last=last) if self._root else path
+        return self._root + self._resolve(path, last=last) if self._root else path
+
+    def _resolve(self, path: str, *, last: bool) -> str:
+        # Facts come many to a directory: each directory is resolved once. A Function that was plugged elsewhere is another path.
+        above, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            return resolve_path(path, self._readlink, last=last)
+        known = self._resolved.get(above)
+        if known is None:
+            if len(self._resolved) >= _RESOLVED_LIMIT:
+                self._resolved.clear()
+            known = self._resolved[above] = resolve_path(above, self._readlink).rstrip("/")
+        if last and self._readlink(f"{known}/{name}") is not None:
+            return resolve_path(f"{known}/{name}", self._readlink)
+        return f"{known}/{name}"
 
     def _readlink(self, path: str) -> str | None:
         try:

@@ -8,6 +8,7 @@ from pcifma.access.seam import Host
 from pcifma.fabric import power
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
+from pcifma.regs.bdf import Bdf
 
 ASLEEP = "asleep"
 
@@ -23,13 +24,39 @@ REMEDIES = {
 
 
 def asleep(host: Host, fabric: Fabric, function: Function) -> bool:
-    """True if reading *function* could wake it or a bridge above it (facts only; no register is touched)."""
+    """True if reading *function* could wake it or a bridge above it."""
     return any(power.state(host, above.bdf) is not None for above in fabric.path(function))
 
 
-def may_sleep(host: Host, fabric: Fabric, function: Function) -> bool:
-    """True if the kernel may suspend *function* or a bridge above it at run time, so that *asleep* must be asked at each look."""
-    return any(power.fact(host, above.bdf, "power/control") == "auto" for above in fabric.path(function))
+class Sleepers:
+    """Who sleeps on this fabric, from facts alone: a Function that sleeps itself, or below a bridge that does, since reading
+    it would wake the bridge. Only those that the kernel may suspend at run time are asked about at each look.
+    """
+
+    def __init__(self, host: Host, fabric: Fabric) -> None:
+        self._host, self._fabric = host, fabric
+        self._candidates: list[Function] | None = None
+        self._fresh = True
+
+    def now(self, *, slow: bool) -> set[Bdf]:
+        """The Functions that sleep now. *slow*: ask anew who may."""
+        if self._fresh:
+            self._fresh = False
+            built = {f.bdf for f in self._fabric if f.unread == ASLEEP}
+            return {f.bdf for f in self._fabric if not built.isdisjoint(above.bdf for above in self._fabric.path(f))} if built else set()
+        if self._candidates is None or slow:
+            self._candidates = self._may_sleep()
+        states: dict[Bdf, bool] = {}
+        return {f.bdf for f in self._candidates if any(self._sleeps(above.bdf, states) for above in self._fabric.path(f))}
+
+    def _may_sleep(self) -> list[Function]:
+        auto = {f.bdf for f in self._fabric if f.unread == ASLEEP or power.fact(self._host, f.bdf, "power/control") == "auto"}
+        return [f for f in self._fabric if not auto.isdisjoint(above.bdf for above in self._fabric.path(f))] if auto else []
+
+    def _sleeps(self, bdf: Bdf, states: dict[Bdf, bool]) -> bool:
+        if bdf not in states:
+            states[bdf] = power.state(self._host, bdf) is not None
+        return states[bdf]
 
 
 def summary(reasons: Iterable[str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
-from pcifma.poll.absence import ASLEEP, REMEDIES, asleep, may_sleep
+from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
 from pcifma.poll.ereport import Maker, Moment, Seen, described
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.snapshot import take
@@ -87,12 +87,14 @@ class Poller:
         known = {(t.subject.identity, t.subject.target): t for t in self._targets}
         self.fabric = self.maker.fabric = fabric
         self._plan()
-        for target in self._targets:
+        for index, target in enumerate(self._targets):
             old = known.pop((target.subject.identity, target.subject.target), None)
+            if old is not None:
+                target.unread = old.unread
+                self._note_missing(target)
             if old is not None and old.plan == target.plan:
                 target.inherit(old)
-            elif old is not None:
-                target.unread = old.unread
+                self._unlooked -= {index} if target.looked else set()
         self._vanished += [old for old in known.values() if old.subject.function is not None and not old.subject.function.unread]
 
     def load(self, plugin: Sourced) -> None:
@@ -114,7 +116,7 @@ class Poller:
         self._say_vanished(look)
         for index in self._due(look, slow=slow):
             self._examine(index, look)
-        look.functions, look.unread = len(self.fabric.functions), self._unread()
+        look.functions, look.unread = len(self.fabric.functions), dict(self._missing)
         self._say_failures(look)
         look.latched = self.latched.take_changes()
         self._advance(look.when, slow=slow)
@@ -128,19 +130,25 @@ class Poller:
             watches = watcher.guard.call(_declare, watcher.plugin, self.fabric, self.machine.host)
             claims.append((watcher, watches or []))
         self._targets = watched(self.fabric, claims)
-        self._sleepers: list[int] | None = None
+        self._sleepers = Sleepers(self.machine.host, self.fabric)
+        self._unseen = [f for f in self.fabric if f.unread in (ASLEEP, "busy", "gone")]
+        self._unlooked = set(range(len(self._targets)))
+        self._holding = [i for i, t in enumerate(self._targets) if any(w.when == "stays" for _, w in t.watches)]
+        self._with_facts = [i for i, t in enumerate(self._targets) if t.facts]
+        self._missing = {str(f.bdf): f.unread for f in self.fabric if f.unread}
         self._asleep: set[int] = set()
         self._triage: dict[str, Triage] = {}
 
     def _due(self, look: Look, *, slow: bool) -> list[int]:
         woken = self._sort_sleepers(look, slow=slow)
-        found = woken | {i for i, t in enumerate(self._targets) if not t.looked or t.ripens(look.when.boot_ns)}
+        found = woken | self._unlooked
         if len(found) == len(self._targets):
             return sorted(found - self._asleep)  # a first look: nothing to compare with
+        found.update(i for i in self._holding if self._targets[i].ripens(look.when.boot_ns))
         for tier in ("fast", "saturated", "slow") if slow else ("fast", "saturated"):
             found.update(self._tier(tier).changed())
         if slow:
-            found |= {i for i, t in enumerate(self._targets) if t.facts and self._facts(t) != (t.before.facts if t.before else {})}
+            found.update(i for i in self._with_facts if self._facts_changed(self._targets[i]))
         return sorted(found - self._asleep)
 
     def _tier(self, tier: str) -> Triage:
@@ -150,12 +158,10 @@ class Poller:
 
     def _sort_sleepers(self, look: Look, *, slow: bool) -> set[int]:
         # Facts say who sleeps; nobody is touched to find out. Returns who has woken.
-        host = self.machine.host
-        if self._sleepers is None or slow:
-            functions = [(i, t.subject.function) for i, t in enumerate(self._targets)]
-            self._sleepers = [i for i, f in functions if f and (may_sleep(host, self.fabric, f) or asleep(host, self.fabric, f))]
+        sleeping = self._sleepers.now(slow=slow)
         before = self._asleep
-        self._asleep = {i for i in self._sleepers if (f := self._targets[i].subject.function) and asleep(host, self.fabric, f)}
+        functions = ((i, t.subject.function) for i, t in enumerate(self._targets)) if sleeping else ()
+        self._asleep = {i for i, function in functions if function is not None and function.bdf in sleeping}
         if self._asleep != before:
             self._triage.clear()
         for i in sorted(self._asleep):
@@ -164,22 +170,16 @@ class Poller:
 
     def _look_again_at_unread(self, *, slow: bool) -> None:
         # What the fabric could not see when it was built (asleep, not ready, gone) is built again once that has changed.
-        host = self.machine.host
-        again = [
-            f.bdf
-            for f in self.fabric
-            if (f.unread == ASLEEP and not asleep(host, self.fabric, f))
-            or f.unread == "busy"
-            or (slow and self.tick and f.unread == "gone")
-        ]
+        again = [f.bdf for f in self._unseen if self._may_answer_now(f, slow=slow)]
         if again:
             fabric = rebuilt(self.machine, self.fabric, again)
             if any(fabric[bdf].unread != self.fabric[bdf].unread for bdf in again):
                 self.update(fabric)
 
-    def _unread(self) -> dict[str, str]:
-        found = {str(f.bdf): f.unread for f in self.fabric if f.unread}
-        return found | {str(t.subject.target): t.unread for t in self._targets if t.unread and t.subject.function is not None}
+    def _may_answer_now(self, function: Function, *, slow: bool) -> bool:
+        if function.unread == ASLEEP:
+            return not asleep(self.machine.host, self.fabric, function)
+        return function.unread == "busy" or (slow and self.tick > 0)
 
     # One target.
 
@@ -187,14 +187,16 @@ class Poller:
         target = self._targets[index]
         got = take(self.machine, target.subject.target, target.plan)
         look.reads += got.reads
+        self._unlooked.discard(index)
         if got.unread:
             target.looked = True
             self._mark_unread(target, self._absent(target, got.unread), look)
             return
         if got.short or (target.subject.function is not None and target.subject.function.unread == "short"):
             self._mark_unread(target, "short", look)
-        elif target.unread:
+        else:
             target.unread = ""
+            self._note_missing(target)
         held = target.hold(got.words, look.when.boot_ns)
         now = Snapshot(
             target.subject.target, look.when.tick, look.when.boot_ns, got.words, self._facts(target), held, frozenset(got.torn)
@@ -240,7 +242,7 @@ class Poller:
     def _remember(self, index: int, now: Snapshot, look: Look) -> None:
         target = self._targets[index]
         saturated = target.is_saturated()
-        target.before, target.looked, target.whole_ns = now, True, look.when.wall_ns
+        target.before, target.looked, target.whole_ns, target.left_ns = now, True, look.when.wall_ns, None
         for triage in self._triage.values():
             triage.note(index, target)
         if target.is_saturated() != saturated:
@@ -261,6 +263,9 @@ class Poller:
             return (1 << 16, str(location), finding.evidence.bit)
         return ((function.offset_of(location.capability, location.number) or 0) + location.offset, "", finding.evidence.bit)
 
+    def _facts_changed(self, target: Watched) -> bool:
+        return target.before is not None and self._facts(target) != target.before.facts
+
     def _facts(self, target: Watched) -> dict[str, bytes | None]:
         function = target.subject.function
         sysfs = f"/sys/bus/pci/devices/{function.bdf}" if function is not None else ""
@@ -278,11 +283,21 @@ class Poller:
         if target.unread == reason:
             return
         target.unread, target.left_ns = reason, self._last_look_ns
+        self._note_missing(target)
         key = (target.subject.identity, reason)
         occurrence = self._occurrence[key] = self._occurrence.get(key, -1) + 1
         seen = Seen(look.when, target.left_ns, not target.looked)
         look.ereports.append(self.maker.unread(target.subject, reason, REMEDIES[reason], seen, occurrence=occurrence))
         self.maker.snapshot += 1
+
+    def _note_missing(self, target: Watched) -> None:
+        function = target.subject.function
+        if function is None or function.bdf not in self.fabric.functions:
+            return
+        if target.unread:
+            self._missing[str(function.bdf)] = target.unread
+        else:
+            self._missing.pop(str(function.bdf), None)
 
     def _say_vanished(self, look: Look) -> None:
         for target in self._vanished:
