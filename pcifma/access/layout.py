@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pcifma.errors import ShortReadError
 from pcifma.regs import dvsec, ht, msi
@@ -46,7 +46,7 @@ def placed_registers(read: Read, size: int) -> Iterator[Placed]:
         for register in table.registers:
             offset = head.offset + register.offset
             if register.present(dev_type, layout, version) and register.matches(form=form) and offset + register.width <= size:
-                yield Placed(offset, register, replace(table.location(register), number=seen[head.name]))
+                yield Placed(offset, register, table.location(register)._replace(number=seen[head.name]))
         seen[head.name] += 1
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from pcifma.access.open import open_source
 from pcifma.cli.found import bits
-from pcifma.cli.sweep import sources
+from pcifma.cli.source import sources
 from pcifma.fabric import fmri
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric

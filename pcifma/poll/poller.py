@@ -17,6 +17,7 @@ from pcifma.access.seam import Host, Machine
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
+from pcifma.fabric.function import Function
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
