@@ -61,6 +61,10 @@ class Place:
         """Return the fetch of user memory at *offset* from *base*; a probe in the kernel must say that it is the user's."""
         return f"+{'u' if self.layer == 'kernel' else ''}{offset}({base})"
 
+    def words(self, name: str, count: int, base: str) -> list[str]:
+        """Return fields name0, name1, … for *count* words from *base* on. (Arrays of user memory are refused up to 6.1 at least.)"""
+        return [f"{name}{n}={self.read(8 * n, base)}:x64" for n in range(count)]
+
     def candidates(self) -> tuple[str, ...]:
         """Return where the address of the ioctl's structure may still be found at the return, likeliest first."""
         if self.layer == "kernel":  # the caller's registers are restored by then, and it kept the address in one of them
@@ -76,11 +80,11 @@ def entry(group: str, place: Place) -> str:
         f"cmd={place.regs.command}:x32",
         f"op={read(0, at)}:x64",
         *(f"a{n}={read(8 + 8 * n, at)}:x64" for n in range(5)),
-        f"d={read(0, first)}:x64[{_BEHIND0}]",
-        f"m={read(0, read(16, at))}:x64[{_BEHIND1}]",
-        f"n={read(0, read(24, first))}:x64[{_BEHIND1}]",
-        f"nb={read(0, read(88, first))}:x64[{_BEHIND1}]",
-        f"q0={read(0, read(0, first))}:x64",
+        *place.words("d", _BEHIND0, first),
+        *place.words("m", _BEHIND1, read(16, at)),
+        *place.words("n", _BEHIND1, read(24, first)),
+        *place.words("nb", _BEHIND1, read(88, first)),
+        *place.words("q", 1, read(0, first)),
         "comm=$comm",
     ]
     return f"p:{group}/{_names(place)[0]} {place.spot} {' '.join(fields)}"
@@ -90,7 +94,7 @@ def leaving(group: str, place: Place, address: str | None) -> str:
     """Return the definition of the return event; *address* is where the structure's address is found by then, None if nowhere."""
     fields = [f"ret=$retval:{'s64' if place.layer == 'kernel' else 's32'}"]
     if address is not None:
-        fields += [f"op={place.read(0, address)}:x64", f"r={place.read(0, place.read(8, address))}:x64[{_RESULT}]"]
+        fields += [f"op={place.read(0, address)}:x64", *place.words("r", _RESULT, place.read(8, address))]
     return f"r{_PENDING_RETURNS if place.layer == 'kernel' else ''}:{group}/{_names(place)[1]} {place.spot} {' '.join(fields)}"
 
 

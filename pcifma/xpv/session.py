@@ -132,21 +132,25 @@ class Session:
 
     def _found_address(self) -> str | None:
         # Calls of our own with marks for addresses; the place that shows every mark at the return is the one. None shows them: no results.
-        fs = self.tracefs
         try:
-            fs.define(trial(self.name, self.place))
-            self._set("set_event_pid", str(os.getpid()))
-            self._set(f"events/{self.name}/enable", "1")
+            self.tracefs.define(trial(self.name, self.place))
+            seen = self._tried()
+        except TraceError:
+            return None
+        finally:
+            self.tracefs.undefine(self.name)
+        return next((fetch for fetch, values in zip(self.place.candidates(), seen, strict=True) if _holds_marks(values)), None)
+
+    def _tried(self) -> list[list[int]]:
+        self._set("set_event_pid", str(os.getpid()))
+        self._set(f"events/{self.name}/enable", "1")
+        try:
             _call_with_marks(PRIVCMD if self.place.layer == "kernel" else os.devnull)
+            return _candidates(self.tracefs.read(f"instances/{self.name}/trace"), len(self.place.candidates()))
+        finally:
             self._set(f"events/{self.name}/enable", "0")
-            seen = _candidates(fs.read(f"instances/{self.name}/trace"), len(self.place.candidates()))
             self._set("trace", "")
             self._set("set_event_pid", "")
-            fs.undefine(self.name)
-        except TraceError:
-            fs.undefine(self.name)
-            return None
-        return next((fetch for fetch, values in zip(self.place.candidates(), seen, strict=True) if _holds_marks(values)), None)
 
     def records(self, ended: Callable[[], bool]) -> Iterator[Record | None]:
         """Yield records as they come, None each time there are none for now. When *ended* says so, stop, yield what is left, and end."""
