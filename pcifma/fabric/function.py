@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.regs.bdf import Bdf
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCapability:
+class FoundCapability(NamedTuple):
     """A capability as found in a chain: *name* is setpci's, *offset* in bytes from the start of configuration space."""
 
     name: str

@@ -84,7 +84,7 @@ class Reader:
     def latched(self) -> list[Standing]:
         """The latched set's rows."""
         rows = self.connection.execute("SELECT target, register, bit, boot, occurrence, since_ns, standing FROM latched")
-        return [Standing(*row, standing=bool(standing)) for *row, standing in rows]
+        return [Standing(t, r, bit, boot, n, since, bool(standing)) for t, r, bit, boot, n, since, standing in rows]
 
     def baselines(self) -> list[Baseline]:
         """The latched set's last looks."""

@@ -219,12 +219,16 @@ class Poller:
             key = (str(finding.evidence.location), finding.evidence.bit)
             if finding.count > 1 or not self.latched.stands(identity, *key):
                 news.setdefault(key, (finding, plugin))
-        read = {str(location) for _, location in now.words} | set(now.facts)
-        for row in self.latched.standing(identity):
-            if row.register in read and (row.register, row.bit) not in present:
-                self.latched.fall(row)
+        self._let_fall(identity, now, present)
         if news:
             self._publish(target, now, [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k][0]))], look)
+
+    def _let_fall(self, identity: str, now: Snapshot, present: set[tuple[str, int]]) -> None:
+        standing = self.latched.standing(identity)
+        read = {str(location) for _, location in now.words} | set(now.facts) if standing else set()
+        for row in standing:
+            if row.register in read and (row.register, row.bit) not in present:
+                self.latched.fall(row)
 
     def _publish(self, target: Watched, now: Snapshot, news: Sequence[tuple[Finding, str]], look: Look) -> None:
         subject, maker = target.subject, self.maker

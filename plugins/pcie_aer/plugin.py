@@ -66,7 +66,7 @@ _EXP_READS = (
     Read(_DEVCTL),
     Read(_DEVSTA),
 )
-_SLOT_READS = (Read(_exp("slot_capabilities")), Read(_exp("slot_control")), Read(_exp("slot_status")))
+_SLOT_READS = (*_EXP_READS, Read(_exp("slot_capabilities")), Read(_exp("slot_control")), Read(_exp("slot_status")))
 _AER_READS = (
     Read(_UE, again=True),
     Read(_UE_MASK),
@@ -94,8 +94,8 @@ def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
 
 def _watches_of(function: Function) -> Iterator[Watch]:
     target, aer = Target.function(function.bdf), function.offset_of("ECAP_AER") is not None
-    slot = _SLOT_READS if function.dev_type in SLOT_TYPES else ()
-    yield Watch(target, _DEVSTA, error_mask(DEVICE_STATUS), tier="fast", reads=(*_EXP_READS, *slot))
+    reads = _SLOT_READS if function.dev_type in SLOT_TYPES else _EXP_READS
+    yield Watch(target, _DEVSTA, error_mask(DEVICE_STATUS), tier="fast", reads=reads)
     if not aer:
         return
     yield Watch(target, _UE, error_mask(UNCORRECTABLE), tier="fast", behind=_DEVSTA, reads=_AER_READS)
