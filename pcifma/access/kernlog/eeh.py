@@ -13,7 +13,7 @@ from pcifma.regs.bdf import Bdf
 
 _PREFIX = re.compile(r"EEH: {1,4}")
 _NODE = re.compile(rf"of node=(?:(?P<bdf>{BDF})|(?P<path>/\S{{1,200}}))")
-_ROW = re.compile(r"PCI-E (?P<aer>AER )?(?P<at>[0-9a-f]{2}): {1,4}(?P<words>(?:[0-9a-f]{8} {0,2}){1,4})$")
+_ROW = re.compile(r"PCI-E (?P<aer>AER )?(?P<at>[0-9a-f]{2}): {1,4}(?P<words>(?:[0-9a-f]{8}(?: {1,2}|$)){1,4})$")
 _FIELDS = (
     (re.compile(r"PCI device/vendor: ([0-9a-f]{8})"), "identity"),
     (re.compile(r"PCI cmd/status register: ([0-9a-f]{8})"), "command_status"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import singledispatch
+from functools import cache, singledispatch
 
 from pcifma.access.kernlog.name import severity_of, side_of
 from pcifma.access.kernlog.report import (
@@ -26,6 +26,7 @@ from pcifma.access.kernlog.report import (
     Severity,
 )
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.catalogue import CAPABILITIES
 from pcifma.regs.exp import DevType
 from pcifma.regs.table import Location
 
@@ -131,6 +132,11 @@ def _unspecific(severity: Severity, place: str, name: str) -> Condition:
     # An error is certain and its severity, but no register says which: the class of its Device Status bit.
     bit = ("correctable", "nonfatal", "fatal").index(severity)
     return Condition(f"ereport.io.pciex.{severity}", place, bit, severity, name)
+
+
+def _fitting(words: Mapping[Location, int]) -> dict[Location, int]:
+    # A number that its register cannot hold is a garbled one.
+    return {location: word for location, word in words.items() if word < 1 << 8 * location.width}
 
 
 def _bits(word: int) -> Iterator[int]:
@@ -286,7 +292,7 @@ def _cxl(section: CperSection) -> Iterator[Condition]:
 
 @shown.register
 def _(report: EsxiError) -> Iterator[Shown]:
-    words = {Location.parse(name): word for name, word in report.words.items()}
+    words = _fitting({Location.parse(name): word for name, word in report.words.items()})
     bare = not words.get(UE) and not words.get(CE) and not words.get(DEVSTA, 0) & 0xF
     conditions = (_unspecific(report.severity, "log:esxi", "error reported without its status word"),) if bare else ()
     yield Shown(report.bdf, words, conditions, severity=report.severity, vendor=_id(report.vendor), device=_id(report.device))
@@ -295,7 +301,7 @@ def _(report: EsxiError) -> Iterator[Shown]:
 @shown.register
 def _(report: FmaEreport) -> Iterator[Shown]:
     members = report.members
-    words = {location: members[name] for name, location in _FABRIC_WORDS.items() if name in members}
+    words = _fitting({location: members[name] for name, location in _FABRIC_WORDS.items() if name in members})
     bdf = Bdf.from_requester_id(0, members["bdf"] & 0xFFFF) if "bdf" in members else None
     dev_type = members["dev_type"] >> 4 if "dev_type" in members and members["dev_type"] <= 0xA0 else None
     if dev_type is not None:
@@ -303,7 +309,15 @@ def _(report: FmaEreport) -> Iterator[Shown]:
     if report.class_ == "ereport.io.pci.fabric":
         yield Shown(bdf, words, vendor=members.get("vendor_id", 0xFFFF), device=members.get("device_id", 0xFFFF), dev_type=dev_type)
     elif report.class_.startswith("ereport.io."):
-        yield Shown(bdf, words={}, conditions=(Condition(report.class_, "log:fma", 0, "nonfatal", "ereport of another fault manager"),))
+        severity = _severities().get(report.class_, "nonfatal")
+        yield Shown(bdf, conditions=(Condition(report.class_, "log:fma", 0, severity, "ereport of another fault manager"),))
+
+
+@cache
+def _severities() -> dict[str, Severity]:
+    # By class, where the tables say it: a device that says it itself has it in a register that this ereport does not show.
+    fields = (field for capability in CAPABILITIES for register in capability.registers for field in register.fields)
+    return {f"ereport.{f.ereport}": f.severity for f in fields if f.ereport and f.severity in ("correctable", "nonfatal", "fatal")}
 
 
 @shown.register
@@ -348,14 +362,17 @@ def _(report: PhbDiag) -> Iterator[Shown]:
         found = report.values.get(name, ())
         return found if len(found) >= count and found[0] not in _ALL_ONES else ()
 
+    def dwords(name: str, count: int) -> tuple[int, ...]:
+        return tuple(word & 0xFFFFFFFF for word in row(name, count))
+
     words: dict[Location, int] = {FLAGS: DevType.ROOT_PORT << 4}
-    if root := row("RootSts", 5):
+    if root := dwords("RootSts", 5):
         words |= {DEVSTA: root[0] >> 16, STATUS: root[3] >> 16, COMMAND: root[3] & 0xFFFF, SECONDARY: root[4] & 0xFFFF}
-    if errors := row("RootErrSts", 3):
+    if errors := dwords("RootErrSts", 3):
         words |= {ROOT_STATUS: errors[0], UE: errors[1], CE: errors[2]}
-    if source := row("sourceId", 1) or row("RootErrLog1", 1):
+    if source := dwords("sourceId", 1) or dwords("RootErrLog1", 1):
         words[SOURCE] = source[0]
-    words |= _header(row("RootErrLog", 4))
+    words |= _header(dwords("RootErrLog", 4))
     words |= _single(words)
     conditions = tuple(c for name in _PHB_ROWS for c in _phb_row(report.kind, name, row(name, 1)))
     yield Shown(Bdf(report.number, 0, 0, 0), words, conditions, state=True, vendor=0x1014, dev_type=DevType.ROOT_PORT)

@@ -23,7 +23,7 @@ _PREFIX = re.compile(r"(?:\{(?P<sequence>\d{1,10})\})?\[Hardware Error\]: {0,8}"
 _SOURCE = re.compile(r"Hardware error from APEI Generic Hardware Error Source: (?P<number>\d{1,9})")
 _SEVERITY = re.compile(r"event severity: (?P<word>[\w-]+)|severity: \d+, (?P<old>[\w-]+)$")
 _SECTION = re.compile(r"Error (?P<index>\d{1,6}), type: (?P<word>[\w-]+)|section: (?P<old>\d{1,6}), severity: \d+, (?P<old_word>[\w-]+)")
-_DUMP = re.compile(r"[0-9a-f]{8}: (?P<words>(?:[0-9a-f]{8} ?){1,8})")
+_DUMP = re.compile(r"[0-9a-f]{8}: (?P<words>(?:[0-9a-f]{8}(?: |$)){1,4})")
 
 _H = r"(?:0x)?[0-9a-fA-F]"
 

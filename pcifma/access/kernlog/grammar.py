@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from pcifma.access.kernlog.line import BDF, Line
@@ -91,10 +92,9 @@ class Drafts(Generic[K, R]):
         return next((draft.first for draft in self._open.values()), None)
 
 
-_HEAD = re.compile(
-    rf"(?:(?P<driver>[\w.-]{{1,64}}) )?(?P<bdf>{BDF})(?::pcie[0-9a-f]{{2,3}})?: {{1,4}}"
-    r"(?:(?P<tag>AER|DPC|EDR): {0,4})?\s{0,8}"
-)
+# The address first: a search that begins with the driver's name would try it at every character.
+_HEAD = re.compile(rf"(?<![0-9a-fA-F:]){BDF}(?::pcie[0-9a-f]{{2,3}})?: {{1,4}}(?:(?P<tag>AER|DPC|EDR): {{0,4}})?\s{{0,8}}")
+_DRIVER = re.compile(r"[\w.-]{1,64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,16 @@ class Head:
     rest: str
 
 
+@lru_cache(maxsize=2)
 def head(text: str) -> Head | None:
     """The message about a Function in *text*, None if it is none."""
     match = _HEAD.search(text)
     if match is None:
         return None
-    return Head(match["driver"], Bdf.parse(match["bdf"]), match["tag"], text[match.end() :])
+    before = text[: match.start()]
+    driver = _DRIVER.search(before[-65:-1]) if before.endswith(" ") else None
+    address = match[0].partition(": ")[0].partition(":pcie")[0]
+    return Head(driver[0] if driver else None, Bdf.parse(address), match["tag"], text[match.end() :])
 
 
 def words(text: str) -> tuple[int, ...]:

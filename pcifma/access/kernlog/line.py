@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -63,17 +63,37 @@ _PLAIN = (
 _QUOTE = re.compile(r"(?:>(?=[ >\[]|$) ?){1,20}")
 
 
-def lines(source: BinaryIO) -> Iterator[Line]:
-    """Messages of *source*, in order, wrapped ones put together. Bytes that are no UTF-8 become replacement characters."""
-    return _joined(piece for number, text in _physical(source) for piece in _pieces(number, text))
+def lines(source: BinaryIO, wanted: Callable[[str], bool] = bool) -> Iterator[Line]:
+    """Messages of *source*, in order, wrapped ones put together. Bytes that are no UTF-8 become replacement characters.
+
+    Physical lines that are not *wanted* are passed over.
+    """
+    return _joined(piece for number, text in _physical(source) if wanted(text) for piece in _pieces(number, text))
 
 
 def strip(number: int, text: str) -> Line:
     """One message of line *number* without its prefixes."""
-    line = Line(number, _QUOTE.sub("", text, count=1) if text.startswith(">") else text)
-    while (shorter := _without_prefix(line)) is not None:
-        line = shorter
-    return line
+    if text.startswith(">"):
+        text = _QUOTE.sub("", text, count=1)
+    boot: int | None = None
+    wall: int | None = None
+    stamped = False
+    while True:
+        # Spaces before a prefix are none of the message's own indentation.
+        bare = text.lstrip(" ") if stamped or text[:1] == " " else text
+        if match := _STAMP.match(bare):
+            boot = int(match["seconds"]) * 10**9 + int(match["part"].ljust(9, "0"))
+        elif match := _ISO.match(bare):
+            wall = _wall(match)
+        elif match := _KMSG.match(bare):
+            boot = int(match["us"]) * 1000
+        elif (match := _other(bare)) is None:
+            return Line(number, text, boot, wall, stamped)
+        text, stamped = bare[match.end() :], True
+
+
+def _other(text: str) -> re.Match[str] | None:
+    return next((match for pattern in _PLAIN if (match := pattern.match(text))), None)
 
 
 def _physical(source: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -101,23 +121,6 @@ def _pieces(number: int, text: str) -> Iterator[Line]:
             if line.text.strip():
                 yield replace(line, wall_ns=wall) if wall is not None and line.wall_ns is None else line
             wall = line.wall_ns if not line.text.strip() else None
-
-
-def _without_prefix(line: Line) -> Line | None:
-    # Tried in turn until none fits; each takes at least one character, so this ends.
-    text = line.text.lstrip(" ") if line.stamped or (line.text[:1] == " " and "[" in line.text[:16]) else line.text
-    if not text:
-        return None
-    boot, wall = line.boot_ns, line.wall_ns
-    if match := _STAMP.match(text):
-        boot = int(match["seconds"]) * 10**9 + int(match["part"].ljust(9, "0"))
-    elif match := _ISO.match(text):
-        wall = _wall(match)
-    elif match := _KMSG.match(text):
-        boot = int(match["us"]) * 1000
-    else:
-        match = next((m for pattern in _PLAIN if (m := pattern.match(text))), None)
-    return replace(line, text=text[match.end() :], boot_ns=boot, wall_ns=wall, stamped=True) if match else None
 
 
 def wall_ns(text: str) -> int | None:

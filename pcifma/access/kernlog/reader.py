@@ -6,6 +6,7 @@ A new grammar is one file and one row in GRAMMARS.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import BinaryIO
@@ -17,7 +18,7 @@ from pcifma.access.kernlog.esxi import Esxi
 from pcifma.access.kernlog.fma import Fma
 from pcifma.access.kernlog.ghes import Ghes
 from pcifma.access.kernlog.grammar import Grammar
-from pcifma.access.kernlog.line import Line, lines
+from pcifma.access.kernlog.line import BDF, Line, lines
 from pcifma.access.kernlog.lspci import Lspci
 from pcifma.access.kernlog.old import Old
 from pcifma.access.kernlog.pciconf import Pciconf
@@ -26,26 +27,62 @@ from pcifma.access.kernlog.ras import Ras
 from pcifma.access.kernlog.report import AnyReport
 from pcifma.access.kernlog.trace import Trace
 
-GRAMMARS: tuple[Callable[[], Grammar], ...] = (Aer, Dpc, Old, Ghes, Eeh, Phb, Trace, Ras, Esxi, Fma, Pciconf, Lspci)
+# Each grammar, and the words without one of which no line begins a report of it.
+GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
+    (Aer, ("AER", "Bus Error", "error status", "aer_status", "] ")),
+    (Dpc, ("DPC",)),
+    (Old, ("Device Error",)),
+    (Ghes, ("[Hardware Error]",)),
+    (Eeh, ("EEH:",)),
+    (Phb, ("PHB", "P7IOC")),
+    (Trace, ("aer_event:",)),
+    (Ras, ("error: ", "events", "errors")),
+    (Esxi, ("error from ",)),
+    (Fma, ("-800", "ereport.", "MSG-ID")),
+    (Pciconf, ("@pci", "cap ", "PCI", "atal =", "Corrected =")),
+    (Lspci, (": ", ":\t")),
+)
+
+# Words that every report has in some of its lines; the lines that follow one belong to it, the others need no grammar at all.
+_WORDS = (
+    "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH:", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
+    "Capabilities:", "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
+)  # fmt: skip
+_DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")
+_NEAR = 16
 
 
 def reports(source: BinaryIO) -> Iterator[AnyReport]:
     """What *source* reports. Text that is none of the known forms is passed over."""
-    return found(lines(source))
+    return found(lines(source, _Interest()))
+
+
+class _Interest:
+    # Whether a line can be part of a report. Most of a long log is not, and that must cost next to nothing.
+    def __init__(self) -> None:
+        self._left = 0
+
+    def __call__(self, text: str) -> bool:
+        if any(word in text for word in _WORDS) or _DEVICE.match(text):
+            self._left = _NEAR
+            return True
+        self._left -= 1
+        return self._left >= 0
 
 
 def found(messages: Iterable[Line]) -> Iterator[AnyReport]:
     """What *messages* report."""
-    grammars = [grammar() for grammar in GRAMMARS]
+    grammars = [(grammar(), words) for grammar, words in GRAMMARS]
     ordinal = count()
     waiting: list[tuple[int, int, AnyReport]] = []
     for line in messages:
-        for grammar in grammars:
-            for report in grammar.feed(line):
-                heapq.heappush(waiting, (report.line, next(ordinal), report))
+        for grammar, words in grammars:
+            if grammar.oldest() is not None or any(word in line.text for word in words):
+                for report in grammar.feed(line):
+                    heapq.heappush(waiting, (report.line, next(ordinal), report))
         if waiting:
-            yield from _ready(waiting, min((n for g in grammars if (n := g.oldest()) is not None), default=line.number + 1))
-    for grammar in grammars:
+            yield from _ready(waiting, min((n for g, _ in grammars if (n := g.oldest()) is not None), default=line.number + 1))
+    for grammar, _ in grammars:
         for report in grammar.close():
             heapq.heappush(waiting, (report.line, next(ordinal), report))
     yield from _ready(waiting, None)
