@@ -1,16 +1,20 @@
 """Which host facts a recording has: the one table, for `pcifma record` and pcifma-collect alike (a test holds them together).
 
-A `*` stands for every name in that directory. Nothing here touches a device: the kernel answers all of it from memory.
+A `*` stands for every name in that directory, `%` for every Function with port services. Nothing here touches a device: the
+kernel answers all of it from memory.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pcifma.access.seam import Host
 
+_WILD = re.compile(r"([*%])")
+SERVICES = "/sys/bus/pci_express/devices"
 _FUNCTION = "/sys/bus/pci/devices/*"
-_SERVICE = "/sys/bus/pci_express/devices/*"
+_SERVICE = f"{SERVICES}/*"
 
 # Links come first: they say where files really lie.
 LINKS = (
@@ -20,6 +24,7 @@ LINKS = (
     f"{_FUNCTION}/iommu_group",
     _SERVICE,
     f"{_SERVICE}/driver",
+    "/sys/bus/vmbus/devices/*",
 )
 
 # Which Functions, power, and what the kernel counted and decided for each.
@@ -64,8 +69,16 @@ FILES = (
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/random/boot_id",
     "/proc/xen/capabilities",
+    "/proc/device-tree/hypervisor/compatible",
+    "/run/systemd/container",
+    "/sys/class/misc/kvm/dev",
+    "/sys/devices/system/clocksource/clocksource0/available_clocksource",
+    "/sys/devices/system/edac/pci/check_pci_errors",
+    "/sys/module/edac_core/parameters/check_pci_errors",
     "/sys/hypervisor/type",
     "/sys/hypervisor/guest_type",
+    "/sys/hypervisor/uuid",
+    "/sys/hypervisor/start_flags/initdomain",
     "/sys/hypervisor/properties/features",
     "/sys/hypervisor/version/major",
     "/sys/hypervisor/version/minor",
@@ -88,6 +101,7 @@ FILES = (
     "/sys/module/pcie_aspm/parameters/policy",
     "/sys/module/ghes/parameters/disable",
     "/sys/bus/pci/slots/*/address",
+    "/sys/bus/pci/devices/%/msi_irqs/*",
     *(f"{_FUNCTION}/{fact}" for fact in _FUNCTION_FACTS),
 )
 
@@ -105,13 +119,19 @@ FIRST_PARAGRAPH = frozenset({"/proc/cpuinfo"})
 
 
 def expand(host: Host, pattern: str) -> Iterator[str]:
-    """The paths that *pattern* stands for on *host*, in order; a pattern without `*` stands for itself."""
-    before, star, after = pattern.partition("*")
-    if not star:
+    """The paths that *pattern* stands for on *host*, in order; a pattern without `*` and `%` stands for itself."""
+    before, wild, after = _WILD.split(pattern, maxsplit=1) if _WILD.search(pattern) else (pattern, "", "")
+    if not wild:
         yield pattern
         return
-    for name in host.entries(before.rstrip("/")):
-        yield f"{before}{name}{after}"
+    names = host.entries(before.rstrip("/")) if wild == "*" else sorted({name.rpartition(":")[0] for name in host.entries(SERVICES)})
+    for name in names:
+        yield from expand(host, f"{before}{name}{after}")
+
+
+def speaks_of(pattern: str) -> str:
+    """*pattern* with `*` alone, as a recording's reasons have it."""
+    return pattern.replace("%", "*")
 
 
 def content(host: Host, path: str) -> bytes | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pcifma.access.fixture import CASE, CONFIG, HOST
 from pcifma.access.host import REASONS
-from pcifma.access.recorded import DIRECTORIES, FILES, LINKS, content, expand
+from pcifma.access.recorded import DIRECTORIES, FILES, LINKS, content, expand, speaks_of
 from pcifma.access.rows import format_device, split_rows
 from pcifma.access.seam import ConfigSpace, Host, Machine
 from pcifma.access.tree import resolve_path
@@ -128,9 +128,9 @@ def _reasons(host: Host) -> Iterator[tuple[str, str]]:
     for pattern in FILES:
         missing = [path for path in expand(host, pattern) if host.read(path) is None]
         reasons = {path: host.why(path) for path in missing}
-        if "*" in pattern:
+        if (said := speaks_of(pattern)) != pattern or "*" in pattern:
             if "not recorded" not in reasons.values():
-                yield pattern, "absent"
+                yield said, "absent"
             reasons = {path: reason for path, reason in reasons.items() if reason not in ("absent", "not recorded")}
         yield from ((path, reason) for path, reason in reasons.items() if reason != "not recorded")
     for directory in DIRECTORIES:

@@ -36,6 +36,7 @@ def redact(recording: Recording) -> Recording:
     return replace(
         recording,
         about="recorded and redacted",
+        links={path: text for path, text in recording.links.items() if not path.startswith(_UUIDS)},
         images={bdf: _without_serial(bdf, rows, serials) for bdf, rows in recording.images.items()},
         files=files,
     )
@@ -77,7 +78,15 @@ def _cpuinfo(data: bytes) -> bytes:
     return "".join(line for line in lines if not line.lower().startswith("serial")).encode()
 
 
+def _domain_uuid(data: bytes) -> bytes:
+    # Dom0's is zero, and that is worth knowing.
+    return data if not data.strip(b"0-\n") else b"<redacted>\n"
+
+
 _DROPPED = frozenset({"/proc/sys/kernel/random/boot_id"})
+
+# VMBus names devices by uuids.
+_UUIDS = "/sys/bus/vmbus/"
 
 _FILES: dict[str, Callable[[bytes], bytes]] = {
     "/proc/cmdline": _cmdline,
@@ -85,4 +94,5 @@ _FILES: dict[str, Callable[[bytes], bytes]] = {
     "/proc/interrupts": _interrupts,
     "/proc/sys/kernel/hostname": lambda data: b"redacted\n",
     "/sys/firmware/dmi/tables/DMI": _dmi,
+    "/sys/hypervisor/uuid": _domain_uuid,
 }

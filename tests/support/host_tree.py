@@ -38,6 +38,10 @@ def plant(root: Path) -> Path:
         "proc/interrupts": b"  CPU0\n 24:  1  PCI-MSI  PCIe PME, aerdrv\n 25:  9  PCI-MSI  vif-customer7\nMCE:  0  Machine checks\n",
         "proc/sys/kernel/hostname": b"node7\n",
         "proc/sys/kernel/random/boot_id": b"8a8d4b9c-0000-4000-8000-000000000001\n",
+        "sys/hypervisor/uuid": b"c0ffee00-0000-4000-8000-000000000001\n",
+        "sys/class/misc/kvm/dev": b"10:232\n",
+        f"sys/devices/pci0000:00/{PORT}/msi_irqs/24": b"msi\n",
+        f"sys/devices/pci0000:00/{PORT}/{END}/msi_irqs/25": b"msi\n",
         "sys/firmware/acpi/tables/HEST": bytes(range(256)),
         "sys/firmware/dmi/tables/DMI": smbios(),
         "sys/bus/pci/slots/3/address": b"0000:01:00\n",
@@ -45,6 +49,8 @@ def plant(root: Path) -> Path:
     for name, data in facts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
+    (root / "sys/bus/vmbus/devices").mkdir(parents=True)
+    (root / "sys/bus/vmbus/devices/00000000-1111").symlink_to("../../../devices/LNXSYSTM:00/00000000-1111")
     service = root / f"sys/devices/pci0000:00/{PORT}/{PORT}:pcie002"
     service.mkdir()
     (service / "driver").symlink_to("../../../../bus/pci_express/drivers/aer")
