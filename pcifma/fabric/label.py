@@ -1,7 +1,7 @@
 """Which slot a port leads to, by every source that says so: SMBIOS, the kernel's slots, the port's own Slot Capabilities.
 
-Boards lie in known ways: SMBIOS gives all slots one address, or two slots share a sysfs address. An address that names
-two slots names none.
+Boards lie in known ways: SMBIOS gives all slots one address, two slots share a sysfs address, or all have one name (`0`, `0-1`,
+`0-2`). What names two slots names none.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ def slots(functions: Iterable[Function], numbers: Mapping[Bdf, int], host: Host)
         if port.bus_range is None:
             continue
         number = numbers.get(port.bdf)
-        labels = [*_smbios_labels(port, smbios), *_sysfs_labels(port, sysfs)]
-        if number:
-            labels.append((f"Slot {number}", "slot-capability"))
+        own = [(f"Slot {number}", "slot-capability")] if number else []
+        labels = [*_smbios_labels(port, smbios), *own, *_sysfs_labels(port, sysfs)]
         if labels:
             (label, source), *others = labels
             found[port.bdf] = Slot(label, source, number or None, tuple(others))
@@ -52,7 +51,13 @@ def _smbios_labels(port: Function, smbios: Mapping[Bdf, str]) -> list[Label]:
 def _sysfs(host: Host) -> dict[str, str]:
     named = {name: (host.read(f"{SLOTS}/{name}/address") or b"").decode(errors="replace").strip() for name in host.entries(SLOTS)}
     times = Counter(named.values())
-    return {address: plain(name) for name, address in named.items() if address and times[address] == 1}
+    # The kernel tells slots of one name apart by -1, -2, …: then firmware gave that name to several, and it says nothing.
+    shared = {name.rpartition("-")[0] for name in named if name.rpartition("-")[2].isdigit()}
+    return {
+        address: plain(name)
+        for name, address in named.items()
+        if address and times[address] == 1 and name not in shared and name.rpartition("-")[0] not in named
+    }
 
 
 def _sysfs_labels(port: Function, sysfs: Mapping[str, str]) -> list[Label]:

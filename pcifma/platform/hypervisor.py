@@ -176,8 +176,7 @@ def _hypervisor_signs(host: Host) -> Iterator[Sign]:
 
 
 def _cpu_signs(host: Host) -> Iterator[Sign]:
-    lines = (host.read("/proc/cpuinfo") or b"").decode(errors="replace").splitlines()
-    flags = next((line.split() for line in lines if line.startswith("flags")), None)
+    flags = _flags(host)
     if flags is not None:
         found = "hypervisor" in flags
         yield Sign("some" if found else "none", f"CPUID: {'a' if found else 'no'} hypervisor")
@@ -185,6 +184,11 @@ def _cpu_signs(host: Host) -> Iterator[Sign]:
     for name, value in (("linux,kvm", "kvm"), ("xen,xen", "xen")):
         if name in compatible:
             yield Sign(value, f"device tree: {name}")
+
+
+def _flags(host: Host) -> list[str] | None:
+    lines = (host.read("/proc/cpuinfo") or b"").decode(errors="replace").splitlines()
+    return next((line.split() for line in lines if line.startswith("flags")), None)
 
 
 def _dmi_signs(host: Host) -> Iterator[Sign]:
@@ -197,7 +201,8 @@ def _dmi_signs(host: Host) -> Iterator[Sign]:
     vendor = _text(host, _DMI + "sys_vendor")
     if vendor == "Amazon EC2" and "metal" not in _text(host, _DMI + "product_name"):
         yield Sign("nitro", f"DMI sys_vendor: {vendor}")
-    elif vendor and not seen:
+    elif vendor and not seen and _flags(host) is None:
+        # Clouds put their own names there: it speaks for bare metal only where no CPU flag could speak against it.
         yield Sign("none", f"DMI sys_vendor: {plain(vendor)}")
 
 

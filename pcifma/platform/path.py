@@ -191,6 +191,9 @@ def _is_emulated(function: Function) -> bool:
 def _emulated(case: Situation, agent: Function) -> Iterator[Reason]:
     # hw/pci/pcie_aer.c, QEMU 7.2 to 9: no Function sends ERR_COR; every Function on the way needs SERR# Enable and Device
     # Control both, and each port its Bridge Control, be it the agent itself.
+    if agent.dev_type is None:
+        yield Reason("emulated", f"{agent.bdf}: emulated by QEMU, whose conventional Functions signal no system error")
+        return
     yield Reason("emulated", f"{agent.bdf}: emulated by QEMU, which sends no ERR_COR", ("correctable",))
     for step in reversed(case.fabric.path(agent)):
         if step.dev_type is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from support.host import FactHost, machine_of
@@ -9,7 +10,8 @@ from support.image import DOWNSTREAM, ENDPOINT, ROOT_PORT, UPSTREAM, Image
 
 from pcifma.access.seam import Machine
 from pcifma.fabric.build import build
-from pcifma.platform.survey import Line, survey
+from pcifma.platform.survey import Line, Survey, survey
+from pcifma.platform.waiver import Waiver
 
 PORT, UP, DOWN, CARD = "0000:00:03.0", "0000:01:00.0", "0000:02:00.0", "0000:04:00.0"
 COMMAND, INTERRUPT_PIN, BRIDGE_CONTROL = 0x04, 0x3D, 0x3E
@@ -80,10 +82,15 @@ class Server:
         """The machine as it is now."""
         return machine_of(*self.images.values(), host=self.host, kind="sysfs", platform=self.platform)
 
-    def line(self, bdf: str = CARD) -> Line:
-        """The coverage of one Function."""
+    def survey(self, *, may_clear: bool = False, waivers: Sequence[Waiver] = ()) -> Survey:
+        """The coverage of all Functions."""
         machine = self.machine()
-        return next(line for line in survey(machine, build(machine)).lines if str(line.function.bdf) == bdf)
+        return survey(machine, build(machine), may_clear=may_clear, waivers=waivers)
+
+    def line(self, bdf: str = CARD, *, may_clear: bool = False, waivers: Sequence[Waiver] = ()) -> Line:
+        """The coverage of one Function."""
+        found = self.survey(may_clear=may_clear, waivers=waivers)
+        return next(line for line in found.lines if str(line.function.bdf) == bdf)
 
     def heard(self, bdf: str = CARD) -> tuple[bool | None, bool | None, bool | None]:
         """Correctable, non-fatal, fatal."""
