@@ -105,7 +105,9 @@ def _bit(event: Ereport, look: Look) -> Iterator[str]:
     indent = " " * (_MARGIN + 2)
     yield f"{indent}{name}{first}  {leaf}  {where} bit {bit}{masked}{residue}    {proof}".rstrip()
     if "tlp" in event.payload:
-        yield f"{indent}header: {clean(str(event.payload['tlp']))}"
+        target = event.payload.get("tlp-target")
+        whose = f" (a BAR of {target})" if target and "tlp-address" in event.payload else ""
+        yield f"{indent}header: {clean(str(event.payload['tlp']))}{whose}"
     if event.not_before is not None:
         yield f"{indent}happened between {event.not_before} and {event.time}"
 

@@ -51,7 +51,8 @@ class Function:
     *bus_range* is (secondary, subordinate) of a bridge. *parent* is the bridge above (None: on a root bus). *physfn* is the
     PF of a Virtual Function. *serial* is the Device Serial Number, 16 hex digits. *size* is how many bytes can be read.
     *slot* is where the card sits that this Function is on; *slot_below* is the slot that this port leads to. *unread* is
-    empty, or why its registers could not be read: `asleep`, `gone`, `busy`, `short`, … *note* is for people.
+    empty, or why its registers could not be read: `asleep`, `gone`, `busy`, `short`, … *note* is for people. *bars* are where
+    its memory BARs begin, *windows* the (first, last) addresses that a bridge forwards.
     """
 
     bdf: Bdf
@@ -76,6 +77,8 @@ class Function:
     note: str = ""
     slot_below: Slot | None = None
     unread: str = ""
+    bars: tuple[int, ...] = ()
+    windows: tuple[tuple[int, int], ...] = ()
 
     def offset_of(self, capability: str, number: int = 0) -> int | None:
         """Offset of the capability with that setpci name, counted from 0; 0 for the header (empty name), None if absent."""

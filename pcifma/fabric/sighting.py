@@ -11,6 +11,7 @@ from pcifma.access.seam import ConfigSpace, Host
 from pcifma.errors import ReadError, ShortReadError
 from pcifma.fabric import power
 from pcifma.fabric.function import FoundCapability, Function
+from pcifma.fabric.window import bars, windows
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.chain import walk
 from pcifma.regs.header import HEADER
@@ -130,7 +131,7 @@ def _from_header(bdf: Bdf, header: bytes, size: int) -> Function:
         subsystem_device=word("subsystem_id") if kind == 0 else 0,
         class_code=word("class_code") << 8 | word("programming_interface"), revision=word("revision_id"),
         header_type=kind, multifunction=bool(layout & 0x80), dev_type=None, capabilities=(), size=size,
-        bus_range=buses if buses[0] else None,
+        bus_range=buses if buses[0] else None, bars=bars(header, kind), windows=windows(header, kind),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
+from pcifma.fabric.window import owner
 from pcifma.plugin.watch import HOST, Evidence, Finding, Target
 from pcifma.poll import record
 from pcifma.regs import catalogue
@@ -100,8 +101,14 @@ class Maker:
             plugin=plugin,
             sources=["poll"],
             trust="guest" if function is not None and function.driver in _GUEST_DRIVERS else "host",
-            payload=dict(finding.payload),
+            payload=self._located(dict(finding.payload)),
         )
+
+    def _located(self, payload: dict[str, PayloadValue]) -> dict[str, PayloadValue]:
+        # A Header Log names an address; the fabric knows whose it is.
+        address = payload.get("tlp-address")
+        target = owner(self.fabric, int(address, 16)) if isinstance(address, str) and "tlp-target" not in payload else None
+        return payload if target is None else {**payload, "tlp-target": str(target.bdf)}
 
 
 def described(finding: Finding, word: int | None) -> Finding:

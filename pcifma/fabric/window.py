@@ -1,0 +1,71 @@
+"""Which Function a memory address belongs to, as far as bridge windows and BARs tell (PCIe Base Spec 7.5.1.2.1, 7.5.1.3.8).
+
+BARs say where they begin and not how long they are: the window of the bridge above bounds them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pcifma.fabric.fabric import Fabric
+    from pcifma.fabric.function import Function
+
+_MEGABYTE = 1 << 20
+_BARS = {0: 6, 1: 2}
+_BAR_SPACE_IO, _BAR_64 = 0x1, 0x4
+_BRIDGE = 1
+
+
+def bars(header: bytes, layout: int) -> tuple[int, ...]:
+    """Start addresses of the memory BARs that are set, from a 64-byte *header* of type *layout*."""
+    words = [int.from_bytes(header[0x10 + 4 * i : 0x14 + 4 * i], "little") for i in range(_BARS.get(layout, 0))]
+    found, index = [], 0
+    while index < len(words):
+        word = words[index]
+        wide = not word & _BAR_SPACE_IO and bool(word & _BAR_64) and index + 1 < len(words)
+        start = (word & ~0xF) | (words[index + 1] << 32 if wide else 0)
+        if start and not word & _BAR_SPACE_IO:
+            found.append(start)
+        index += 2 if wide else 1
+    return tuple(found)
+
+
+def windows(header: bytes, layout: int) -> tuple[tuple[int, int], ...]:
+    """(first, last) address of each open memory window of a bridge's 64-byte *header*."""
+    if layout != _BRIDGE:
+        return ()
+
+    def half(offset: int) -> int:
+        return int.from_bytes(header[offset : offset + 2], "little")
+
+    def upper(offset: int) -> int:
+        return int.from_bytes(header[offset : offset + 4], "little") << 32 if half(0x24) & 0xF == 1 else 0
+
+    memory = ((half(0x20) & 0xFFF0) << 16, ((half(0x22) & 0xFFF0) << 16) + _MEGABYTE - 1)
+    prefetchable = (
+        ((half(0x24) & 0xFFF0) << 16) | upper(0x28),
+        (((half(0x26) & 0xFFF0) << 16) | upper(0x2C)) + _MEGABYTE - 1,
+    )
+    return tuple((first, last) for first, last in (memory, prefetchable) if 0 < first <= last)
+
+
+def owner(fabric: Fabric, address: int) -> Function | None:
+    """The Function that *address* belongs to: below the deepest bridge whose window holds it, the one whose BAR begins nearest
+    below it. None where no window holds it (host memory), or no BAR there begins below it.
+    """
+    best: tuple[int, int] = (-1, -1)
+    found = None
+    for function in fabric:
+        start = max((bar for bar in function.bars if bar <= address), default=None)
+        above = fabric.parent(function)
+        if start is None or above is None or not _holds(above, address):
+            continue
+        rank = (len(fabric.path(function)), start)
+        if rank > best:
+            best, found = rank, function
+    return found
+
+
+def _holds(bridge: Function, address: int) -> bool:
+    return any(first <= address <= last for first, last in bridge.windows)
