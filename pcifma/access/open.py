@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sys
+import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,9 @@ def open_live(host_root: Path | None = None) -> Machine:
 
 
 def open_capture(data: bytes, file: str, host_root: Path | None = None) -> Machine:
-    """A capture's Machine: no host facts but those below *host_root*; boot is a version 5 uuid of its bytes. FormatError."""
+    """A capture's Machine: no host facts but those below *host_root*; boot is a version 5 uuid of its bytes. Its time is when the
+    file was written, since what it shows was so then; now, if there is no file. FormatError.
+    """
     capture = parse_capture(data, file)
     return Machine(
         kind="capture",
@@ -70,10 +73,17 @@ def open_capture(data: bytes, file: str, host_root: Path | None = None) -> Machi
         boot=boot_of(data),
         configs=dict(sorted(capture.configs.items())),
         host=NoHost() if host_root is None else TreeHost(host_root),
-        clock=SimulatedClock(),
+        clock=SimulatedClock(_written_ns(file)),
         unread=dict.fromkeys(capture.named, "short"),
         complaints=capture.complaints,
     )
+
+
+def _written_ns(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns  # noqa: PTH116 - a name such as stdin is no path
+    except OSError:
+        return time.time_ns()
 
 
 def boot_of(data: bytes) -> str:

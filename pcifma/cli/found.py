@@ -9,6 +9,7 @@ from typing import BinaryIO
 from pcifma.event.ereport import FABRIC_CLASS, Ereport, SweepSummary
 from pcifma.event.line import Event, encode
 from pcifma.poll.absence import ASLEEP, summary
+from pcifma.poll.ereport import MODULE_CLASS
 from pcifma.poll.poller import Look
 
 NOTHING, FOUND, INCOMPLETE = 0, 1, 3
@@ -16,9 +17,10 @@ NOTHING, FOUND, INCOMPLETE = 0, 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The trailer of a run over one or more looks."""
+    """The trailer of a run over one or more looks. *failed*: plugins that were set aside, with what they raised."""
 
     summary: SweepSummary
+    failed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, looks: Sequence[Look], writes: int = 0) -> Outcome:
@@ -33,15 +35,16 @@ class Outcome:
                 ereports=sum(event.is_error for event in events),
                 residue=sum(event.residue for event in events),
                 writes=writes,
-            )
+            ),
+            tuple(f"plugin {e.payload['module']} was set aside: {e.payload['error']}" for e in events if e.class_ == MODULE_CLASS),
         )
 
     def status(self, *, strict: bool) -> int:
-        """0, 1 or 3; a sleeping Function counts as not looked at only if *strict*."""
+        """0, 1 or 3; a sleeping Function counts as not looked at only if *strict*, what a failed plugin would have seen always."""
         if self.summary.ereports:
             return FOUND
         unread = {reason for reason in self.summary.unread if strict or reason != ASLEEP}
-        return INCOMPLETE if unread else NOTHING
+        return INCOMPLETE if unread or self.failed else NOTHING
 
 
 def write_json(out: BinaryIO, events: Iterable[Event], trailer: SweepSummary) -> None:

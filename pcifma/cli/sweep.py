@@ -10,6 +10,7 @@ from pcifma.access.open import open_source
 from pcifma.access.seam import Machine
 from pcifma.cli.found import Outcome, write_json
 from pcifma.cli.source import plugin_options
+from pcifma.cli.text import clean
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import Plugin
 from pcifma.poll.poller import Look, Poller
@@ -33,10 +34,12 @@ def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everyth
     """One look at this machine, or at a capture of another: what is latched now."""
     machine = open_source(source)
     for complaint in machine.complaints:
-        click.echo(f"pcifma: {complaint}", err=True)
+        click.echo(f"pcifma: {clean(complaint)}", err=True)
     poller = Poller(machine, build(machine), plugins)
     look = poller.look()
     outcome = Outcome.of([look])
+    for failure in outcome.failed:
+        click.echo(f"pcifma: {clean(failure)}", err=True)
     if as_json:
         write_json(sys.stdout.buffer, look.ereports, outcome.summary)
     else:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 from support.board import CORRECTABLE, DEVICE_STATUS, END, STATUS, UNCORRECTABLE, board
 from support.image import Image, capture
@@ -99,6 +102,37 @@ def test_trouble_is_one_plain_line_and_exit_2(words: tuple[str, ...], message: s
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_capture_speaks_of_the_time_it_was_written(dump: Path) -> None:
+    dump.write_text(capture(*images(ce=1)))
+    os.utime(dump, (1_700_000_000, 1_700_000_000))
+    assert json.loads(pcifma("sweep", dump, "--json").stdout.splitlines()[1])["time"] == "2023-11-14T22:13:20.000000000Z"
+
+
+def test_real_output_follows_the_schema(dump: Path) -> None:
+    schema = json.loads((files("pcifma.event") / "schema.json").read_text())
+    dump.write_text(capture(*images(ce=1, ue=0x140000, devsta=0xF, status=0xF910)))
+    lines = pcifma("sweep", dump, "--json").stdout.splitlines()
+    assert len(lines) > 8
+    for line in lines:
+        jsonschema.validate(json.loads(line), schema)
+
+
+def test_failed_plugin_is_said_and_the_sweep_is_incomplete(dump: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plugins" / "broken"
+    path.mkdir(parents=True)
+    (path / "plugin.yaml").write_text("name: broken\nversion: '1'\napi: 1\nkind: source\n")
+    (path / "plugin.py").write_text("def watches(fabric, host):\n    raise SystemExit(0)\n\n\ndef normalise(now, before):\n    return []\n")
+    dump.write_text(capture(*images()))
+    code = (
+        "from pcifma.plugin import loader; from pathlib import Path; builtin = loader.builtin;"
+        f"loader.builtin = lambda names=(): [*builtin(names), loader.load(Path({str(path)!r}), 'directory')];"
+        f"import sys; sys.argv = ['pcifma', 'sweep', {str(dump)!r}]; from pcifma.cli.main import run; run()"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3
+    assert "plugin broken was set aside: SystemExit: 0" in done.stderr
 
 
 def test_machine_without_pci_is_healthy(tmp_path: Path) -> None:
