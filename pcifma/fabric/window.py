@@ -1,15 +1,6 @@
-"""Which Function a memory address belongs to, as far as bridge windows and BARs tell (PCIe Base Spec 7.5.1.2.1, 7.5.1.3.8).
-
-BARs say where they begin and not how long they are: the window of the bridge above bounds them.
-"""
+"""Memory BARs and bridge windows, out of a header (PCIe Base Spec 7.5.1.2.1, 7.5.1.3.8)."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pcifma.fabric.fabric import Fabric
-    from pcifma.fabric.function import Function
 
 _MEGABYTE = 1 << 20
 _BARS = {0: 6, 1: 2}
@@ -48,24 +39,3 @@ def windows(header: bytes, layout: int) -> tuple[tuple[int, int], ...]:
         (((half(0x26) & 0xFFF0) << 16) | upper(0x2C)) + _MEGABYTE - 1,
     )
     return tuple((first, last) for first, last in (memory, prefetchable) if 0 < first <= last)
-
-
-def owner(fabric: Fabric, address: int) -> Function | None:
-    """The Function that *address* belongs to: below the deepest bridge whose window holds it, the one whose BAR begins nearest
-    below it. None where no window holds it (host memory), or no BAR there begins below it.
-    """
-    best: tuple[int, int] = (-1, -1)
-    found = None
-    for function in fabric:
-        start = max((bar for bar in function.bars if bar <= address), default=None)
-        above = fabric.parent(function)
-        if start is None or above is None or not _holds(above, address):
-            continue
-        rank = (len(fabric.path(function)), start)
-        if rank > best:
-            best, found = rank, function
-    return found
-
-
-def _holds(bridge: Function, address: int) -> bool:
-    return any(first <= address <= last for first, last in bridge.windows)

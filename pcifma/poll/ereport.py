@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue
 from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric import fmri
+from pcifma.fabric.address import owner
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
-from pcifma.fabric.window import owner
 from pcifma.plugin.watch import HOST, Evidence, Finding, Target
 from pcifma.poll import record
 from pcifma.regs import catalogue

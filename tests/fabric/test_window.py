@@ -6,9 +6,10 @@ import pytest
 from support.board import DOWN, END, ROOT, UP, board
 from support.machine import bench
 
+from pcifma.fabric.address import owner
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
-from pcifma.fabric.window import bars, owner, windows
+from pcifma.fabric.window import bars, windows
 
 
 @pytest.fixture
