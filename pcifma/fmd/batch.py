@@ -49,8 +49,9 @@ class RegisterWrite:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case as stored: *key* is its owner's name for it, *body* the engine's JSON of it."""
+    """A case as stored: *id* is its number in this log, *key* its owner's name for it, *body* the engine's JSON of it."""
 
+    id: int
     uuid: str
     module: str
     key: str
@@ -60,10 +61,10 @@ class CaseRow:
 
 @dataclass(frozen=True, slots=True)
 class ResourceRow:
-    """One suspect in the resource cache: *target* identity, *case*, index *n* in its list, *state*, and the rest as JSON."""
+    """One suspect in the resource cache: *target* identity, the *case*'s id, index *n* in its list, *state*, and the rest as JSON."""
 
     target: str
-    case: str
+    case: int
     n: int
     state: str
     body: bytes
@@ -92,8 +93,8 @@ class Batch:
 
     The poller fills *ereports*, *latched*, *baselines*, *forgotten* (targets whose latched rows and baseline go, before new ones
     come), *position* and *fabrics*; whoever writes registers fills *writes*; the engine the rest.
-    *evidence* pairs a case's uuid with the seq of an ereport that retention must keep; *released* are cases that need theirs
-    no longer.
+    *evidence* pairs a case's id with the seq of an ereport that retention must keep; *released* are the ids of cases that need
+    theirs no longer.
     """
 
     boot_ns: int
@@ -108,5 +109,5 @@ class Batch:
     checkpoints: tuple[Checkpoint, ...] = ()
     cases: tuple[CaseRow, ...] = ()
     resources: tuple[ResourceRow, ...] = ()
-    evidence: tuple[tuple[str, int], ...] = ()
-    released: tuple[str, ...] = ()
+    evidence: tuple[tuple[int, int], ...] = ()
+    released: tuple[int, ...] = ()

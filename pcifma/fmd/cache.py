@@ -20,13 +20,13 @@ _WORST = ("unusable", "faulty", "degraded", "not-present")
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry: the *target*'s identity, the *case* and index *n* of the *suspect*, when that was last changed (wall ns).
+    """An entry: the *target*'s identity, the id of its *case* and index *n* of the *suspect*, when that was last changed (wall ns).
 
     *was* is the status to come back to when an absent part is seen again.
     """
 
     target: str
-    case: str
+    case: int
     n: int
     suspect: Suspect
     changed_wall_ns: int
@@ -77,7 +77,7 @@ class ResourceCache:
 
     def __init__(self, rows: Iterable[ResourceRow] = ()) -> None:
         entries = (_DECODER.decode(row.body) for row in rows)
-        self.entries: dict[tuple[str, int], Resource] = {(entry.case, entry.n): entry for entry in entries}
+        self.entries: dict[tuple[int, int], Resource] = {(entry.case, entry.n): entry for entry in entries}
 
     def put(self, entry: Resource) -> None:
         """Add *entry*, or replace the one of the same suspect."""

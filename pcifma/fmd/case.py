@@ -57,11 +57,12 @@ FAULTY = ("faulty", "degraded", "unusable", "not-present")
 class CaseRecord(msgspec.Struct, kw_only=True):
     """A case as it is checkpointed.
 
-    *key* is the module's name for it. *more* counts evidence beyond what is kept. *posted* numbers its list events. *closing* is
-    what CLOSE_WAIT leads to, once the owner's cursor has reached *close_seq*. *probation_wall_ns* is when REPAIRED becomes
-    RESOLVED. *opened_wall_ns*, *repaired_wall_ns* in ns since 1970 (0: not yet).
+    *id* is its number in this log, *key* the module's name for it. *more* counts evidence beyond what is kept. *posted* numbers
+    its list events. *closing* is what CLOSE_WAIT leads to, once the owner's cursor has reached *close_seq*. *probation_wall_ns* is
+    when REPAIRED becomes RESOLVED. *opened_wall_ns*, *repaired_wall_ns* in ns since 1970 (0: not yet).
     """
 
+    id: int
     uuid: str
     module: str
     key: str
@@ -95,7 +96,7 @@ class CaseRecord(msgspec.Struct, kw_only=True):
 
     def row(self) -> CaseRow:
         """As the log stores it."""
-        return CaseRow(self.uuid, self.module, self.key, self.state, _ENCODER.encode(self))
+        return CaseRow(self.id, self.uuid, self.module, self.key, self.state, _ENCODER.encode(self))
 
 
 _ENCODER = msgspec.json.Encoder()

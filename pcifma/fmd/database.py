@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from pcifma.fmd import schema
 
 BUSY_TIMEOUT_S = 5.0
 FILE_MODE = 0o640
+# The largest is 6144 values; SQLite takes 32766 since 3.32.
+_CHUNKS = tuple(1 << bit for bit in range(9, -1, -1))
 _BROKEN = ("malformed", "not a database", "file is encrypted")
 
 
@@ -129,6 +132,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def insert_many(connection: sqlite3.Connection, table: str, columns: int, flat: list[object]) -> None:
+    """Insert the rows that *flat* holds one after the other, *columns* values each, in as few statements as there are bits in their
+    number: each step of SQLite gives the interpreter away, and getting it back can cost more than many rows.
+    """
+    at, left = 0, len(flat) // columns
+    for size in _CHUNKS:
+        while left >= size:
+            connection.execute(_insert(table, columns, size), flat[at : at + size * columns])
+            at, left = at + size * columns, left - size
+
+
+@functools.cache
+def _insert(table: str, columns: int, rows: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
 
 
 def move_aside(path: Path, stamp: str) -> Path:

@@ -31,10 +31,10 @@ class Changes:
     """What the next checkpoint has to store."""
 
     lists: list[ListEvent] = field(default_factory=list)
-    cases: dict[str, CaseRecord] = field(default_factory=dict)
-    resources: dict[tuple[str, int], Resource] = field(default_factory=dict)
-    evidence: list[tuple[str, int]] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
+    cases: dict[int, CaseRecord] = field(default_factory=dict)
+    resources: dict[tuple[int, int], Resource] = field(default_factory=dict)
+    evidence: list[tuple[int, int]] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.lists or self.cases or self.resources or self.evidence or self.released)
@@ -49,6 +49,8 @@ class Docket:
         self.cache = ResourceCache()
         self.changes = Changes()
         self.cases: dict[str, Case] = {}
+        self._by_id: dict[int, Case] = {}
+        self._last_id = 0
         self.probation_ns = probation_ns
         self._host = host
         self._clock = clock
@@ -59,11 +61,14 @@ class Docket:
         self._closing: set[str] = set()
         self._on_probation: set[str] = set()
 
-    def restore(self, cases: Iterable[CaseRow], resources: Iterable[ResourceRow], evidence: Callable[[str], dict[str, int]]) -> None:
+    def restore(self, cases: Iterable[CaseRow], resources: Iterable[ResourceRow], evidence: Callable[[int], dict[str, int]]) -> None:
         """Take up what the log kept; *evidence* gives uuid and seq of a case's ereports."""
         self.cache = ResourceCache(resources)
         for row in cases:
-            case = Case(self, load(row), evidence(row.uuid))
+            self._last_id = max(self._last_id, row.id)
+            if row.state == "RESOLVED":
+                continue
+            case = Case(self, load(row), evidence(row.id))
             self._index(case)
             self._blame(case)
 
@@ -72,9 +77,16 @@ class Docket:
         known = self._open.get(module, {}).get(key)
         if known is not None:
             return known
+        self._last_id += 1
         name = "\0".join((self._host, module, key, cause, str(self._clock.wall_ns())))
         record = CaseRecord(
-            uuid=str(uuid.uuid5(NAMESPACE, name)), module=module, key=key, opened_wall_ns=self._clock.wall_ns(), de=de, rules=rules
+            id=self._last_id,
+            uuid=str(uuid.uuid5(NAMESPACE, name)),
+            module=module,
+            key=key,
+            opened_wall_ns=self._clock.wall_ns(),
+            de=de,
+            rules=rules,
         )
         case = Case(self, record, {})
         self._index(case)
@@ -93,7 +105,7 @@ class Docket:
 
     def _index(self, case: Case) -> None:
         record = case.record
-        self.cases[record.uuid] = case
+        self.cases[record.uuid] = self._by_id[record.id] = case
         for known, states in ((self._closing, ("CLOSE_WAIT",)), (self._on_probation, ("REPAIRED",))):
             (known.add if record.state in states else known.discard)(record.uuid)
         open_ = self._open.setdefault(record.module, {})
@@ -113,7 +125,7 @@ class Docket:
 
     def touch(self, case: Case) -> None:
         """Store *case* with the next checkpoint."""
-        self.changes.cases[case.record.uuid] = case.record
+        self.changes.cases[case.record.id] = case.record
 
     def solve(self, case: Case) -> None:
         """Publish *case*, or let it merge into the one that it repeats."""
@@ -182,12 +194,12 @@ class Docket:
         self.touch(case)
 
     def _remember(self, case: Case, n: int, was: SuspectStatus | None = None) -> None:
-        suspect, uuid_ = case.record.suspects[n], case.record.uuid
-        known = self.cache.entries.get((uuid_, n))
+        suspect, number = case.record.suspects[n], case.record.id
+        known = self.cache.entries.get((number, n))
         target = known.target if known is not None else self._target_of(suspect.device)
-        entry = Resource(target=target, case=uuid_, n=n, suspect=suspect, changed_wall_ns=self._clock.wall_ns(), was=was)
+        entry = Resource(target=target, case=number, n=n, suspect=suspect, changed_wall_ns=self._clock.wall_ns(), was=was)
         self.cache.put(entry)
-        self.changes.resources[uuid_, n] = entry
+        self.changes.resources[number, n] = entry
 
     def settle(self, cursor_of: Callable[[str], int | None]) -> None:
         """Finish what is closing where its owner (None: there is none) has taken what came before: transitions 5, 7, 9."""
@@ -215,8 +227,7 @@ class Docket:
         case.record.move("DISCARDED")
         self._index(case)
         self.touch(case)
-        del self.cases[case.record.uuid]
-        self.changes.released.append(case.record.uuid)
+        self._drop(case)
 
     def _repaired(self, case: Case) -> None:
         record = case.record
@@ -225,6 +236,10 @@ class Docket:
         record.probation_wall_ns = record.repaired_wall_ns + self.probation_ns
         self._index(case)
         self.post(case, "list.repaired")
+
+    def _drop(self, case: Case) -> None:
+        del self.cases[case.record.uuid], self._by_id[case.record.id]
+        self.changes.released.append(case.record.id)
 
     def resolve_due(self) -> None:
         """Resolve every case whose probation is over: transition 8."""
@@ -242,17 +257,16 @@ class Docket:
         case.record.move("RESOLVED")
         self._index(case)
         self.post(case, "list.resolved")
-        del self.cases[case.record.uuid]
-        self.changes.released.append(case.record.uuid)
+        self._drop(case)
 
     def topo(self, changes: Iterable[tuple[Resource, SuspectStatus]]) -> None:
         """Take over what a new fabric says of bad parts."""
-        by_case: dict[str, dict[int, SuspectStatus]] = {}
+        by_case: dict[int, dict[int, SuspectStatus]] = {}
         for entry, status in changes:
             by_case.setdefault(entry.case, {})[entry.n] = status
         for key, found in by_case.items():
-            if key in self.cases:
-                self.set_status(self.cases[key], found)
+            if key in self._by_id:
+                self.set_status(self._by_id[key], found)
 
     def post(self, case: Case, class_: ListClass) -> None:
         """Send list event *class_* of *case* with the next checkpoint."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,10 +41,10 @@ class Group:
     fabrics: dict[str, FabricSnapshot] = field(default_factory=dict)
     writes: list[RegisterWrite] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
-    cases: dict[str, CaseRow] = field(default_factory=dict)
-    resources: dict[tuple[str, int], ResourceRow] = field(default_factory=dict)
-    evidence: list[tuple[str, int]] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
+    cases: dict[int, CaseRow] = field(default_factory=dict)
+    resources: dict[tuple[int, int], ResourceRow] = field(default_factory=dict)
+    evidence: list[tuple[int, int]] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
     folded: int = 0
     _open: dict[bytes, Arrival] = field(default_factory=dict)
@@ -78,7 +77,7 @@ class Group:
         self.fabrics.update((fabric.id, fabric) for fabric in batch.fabrics)
         self.writes += batch.writes
         self.checkpoints += batch.checkpoints
-        self.cases.update((case.uuid, case) for case in batch.cases)
+        self.cases.update((case.id, case) for case in batch.cases)
         self.resources.update(((row.case, row.n), row) for row in batch.resources)
         self.evidence += batch.evidence
         self.released += batch.released
@@ -89,8 +88,3 @@ class Group:
             self.baselines.pop(target, None)
             for key in [key for key in self.latched if key[0] == target]:
                 del self.latched[key]
-
-
-def uuid_bytes(text: str) -> bytes:
-    """A uuid as the 16 bytes that the tables hold."""
-    return uuid.UUID(text).bytes

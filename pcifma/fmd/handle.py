@@ -47,7 +47,7 @@ class Case:
     def _keep(self, ereport: str, seq: int) -> None:
         if len(self.ereports) < EVIDENCE_LIMIT:
             self.ereports[ereport] = seq
-            self._docket.changes.evidence.append((self.uuid, seq))
+            self._docket.changes.evidence.append((self.record.id, seq))
         else:
             self.record.more += 1
         self._docket.touch(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import msgspec
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
-from pcifma.fmd.row import Arrival, ereport
+from pcifma.fmd.row import Arrival, ereport, uuid_bytes, uuid_text
 from pcifma.poll.latched import Baseline, Standing
 
 
@@ -70,14 +69,13 @@ class Reader:
 
     def errors(self, uuids: list[str]) -> list[Ereport]:
         """The ereports with those uuids that the log still has, in log order."""
-        keys = [uuid.UUID(text).bytes for text in uuids]
-        query = f"SELECT {_ROW} WHERE uuid = ?"
-        found = [ereport(row[0], _arrival(row)) for key in keys for row in self.connection.execute(query, (key,))]
-        return sorted(found, key=lambda event: event.seq)
+        wanted = [uuid_bytes(text) for text in uuids]
+        query = f"SELECT {_ROW} WHERE uuid IN ({','.join('?' * len(wanted))}) ORDER BY seq"
+        return [ereport(row[0], _arrival(row)) for row in self.connection.execute(query, wanted)]
 
     def lists(self, case: str | None = None) -> Iterator[ListEvent]:
         """List events, of one *case* or of all, in log order."""
-        where, values = ("", ()) if case is None else ("WHERE case_uuid = ?", (uuid.UUID(case).bytes,))
+        where, values = ("", ()) if case is None else ("WHERE case_uuid = ?", (uuid_bytes(case),))
         for (body,) in self.connection.execute(f"SELECT body FROM fault {where} ORDER BY seq", values):
             yield _LIST.decode(body)
 
@@ -108,19 +106,17 @@ class Reader:
 
     def cases(self) -> list[CaseRow]:
         """All cases that are kept."""
-        rows = self.connection.execute("SELECT uuid, module, key, state, body FROM cases")
-        return [CaseRow(str(uuid.UUID(bytes=key)), *rest) for key, *rest in rows]
+        rows = self.connection.execute("SELECT id, uuid, module, key, state, body FROM cases")
+        return [CaseRow(number, uuid_text(key), *rest) for number, key, *rest in rows]
 
     def resources(self) -> list[ResourceRow]:
         """The resource cache."""
-        rows = self.connection.execute("SELECT target, case_uuid, n, state, body FROM resource")
-        return [ResourceRow(target, str(uuid.UUID(bytes=case)), n, state, body) for target, case, n, state, body in rows]
+        return [ResourceRow(*row) for row in self.connection.execute("SELECT target, case_id, n, state, body FROM resource")]
 
-    def evidence(self, case: str) -> dict[str, int]:
-        """The ereports that *case* stands on: seq by uuid, in log order."""
-        query = "SELECT error.uuid, error.seq FROM evidence JOIN error USING (seq) WHERE case_uuid = ? ORDER BY seq"
-        rows = self.connection.execute(query, (uuid.UUID(case).bytes,))
-        return {str(uuid.UUID(bytes=key)): seq for key, seq in rows}
+    def evidence(self, case: int) -> dict[str, int]:
+        """The ereports that the case of that id stands on: seq by uuid, in log order."""
+        query = "SELECT error.uuid, error.seq FROM evidence JOIN error USING (seq) WHERE case_id = ? ORDER BY seq"
+        return {uuid_text(key): seq for key, seq in self.connection.execute(query, (case,))}
 
     def modules(self) -> list[Checkpoint]:
         """The latest checkpoint of each module, without its state."""

@@ -5,7 +5,6 @@ Together they give back exactly the ereport that went in; an origin is written o
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from functools import lru_cache
 
@@ -39,12 +38,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     injected: bool | msgspec.UnsetType = msgspec.UNSET
     payload: dict[str, PayloadValue] = {}
 
-    def with_sources(self, sources: list[str]) -> bytes:
-        """This origin, encoded, with other *sources*."""
-        return _ENCODER.encode(msgspec.structs.replace(self, sources=sources))
 
-
-class Arrival(msgspec.Struct):
+class Arrival(msgspec.Struct, gc=False):
     """An ereport on its way into the log. *origin* is the encoded Origin; times in ns, *ena* and *uuid* as bytes."""
 
     origin: bytes
@@ -74,6 +69,23 @@ def wall_of(text: str) -> int:
     return int(whole.timestamp()) * 1_000_000_000 + int(text[20:29])
 
 
+_text_of = lru_cache(maxsize=4096)(utc)
+
+
+def uuid_bytes(text: str) -> bytes:
+    """A uuid as the 16 bytes that the tables hold; ValueError for anything else."""
+    body = bytes.fromhex(text.replace("-", ""))
+    if len(body) != 16 or len(text) != 36:
+        raise ValueError(f"{text!r} is no uuid")
+    return body
+
+
+def uuid_text(body: bytes) -> str:
+    """The 16 bytes of a uuid as text."""
+    digits = body.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def arrival(event: Ereport, boot_ns: int) -> Arrival:
     """Take *event* apart; ValueError if a field does not follow the contract."""
     fixed = {key: event.payload[key] for key in _FIXED if key in event.payload}
@@ -82,7 +94,7 @@ def arrival(event: Ereport, boot_ns: int) -> Arrival:
         raise ValueError(f"ereport {event.uuid}: count {event.count} or tick {event.tick} is out of range")
     return Arrival(
         _ENCODER.encode(_origin(event, fixed)),
-        uuid.UUID(event.uuid).bytes,
+        uuid_bytes(event.uuid),
         event.tick,
         wall_of(event.time),
         None if event.not_before is None else wall_of(event.not_before),
@@ -122,19 +134,26 @@ def origin_of(body: bytes) -> Origin:
     return _ORIGIN.decode(body)
 
 
+def with_sources(body: bytes, other: bytes) -> bytes:
+    """The encoded origin *body* with the sources of *other* beside its own."""
+    known, new = origin_of(body), origin_of(other)
+    sources = list(dict.fromkeys([*known.sources, *new.sources]))
+    return body if sources == known.sources else _ENCODER.encode(msgspec.structs.replace(known, sources=sources))
+
+
 def ereport(seq: int, row: Arrival) -> Ereport:
     """Put the ereport numbered *seq* together again."""
     origin = origin_of(row.origin)
     return Ereport(
         class_=origin.class_,
         version=origin.version,
-        uuid=str(uuid.UUID(bytes=row.uuid)),
+        uuid=uuid_text(row.uuid),
         host=origin.host,
         boot=origin.boot,
         seq=seq,
         tick=row.tick,
-        time=utc(row.wall_ns),
-        not_before=None if row.not_before_ns is None else utc(row.not_before_ns),
+        time=_text_of(row.wall_ns),
+        not_before=None if row.not_before_ns is None else _text_of(row.not_before_ns),
         count=row.count,
         first_look=origin.first_look,
         residue=origin.residue,
@@ -148,7 +167,7 @@ def ereport(seq: int, row: Arrival) -> Ereport:
         sources=origin.sources,
         trust=origin.trust,
         payload={**origin.payload, **_PAYLOAD.decode(row.payload)},
-        first=msgspec.UNSET if row.first_ns is None else utc(row.first_ns),
-        last=msgspec.UNSET if row.last_ns is None else utc(row.last_ns),
+        first=msgspec.UNSET if row.first_ns is None else _text_of(row.first_ns),
+        last=msgspec.UNSET if row.last_ns is None else _text_of(row.last_ns),
         injected=origin.injected,
     )

@@ -1,7 +1,9 @@
 """The log's tables, and how an older log becomes a newer one. `user_version` is the schema's number.
 
-One seq numbers both logs, so that a cursor is one number. Tables are STRICT where SQLite has it (3.37); older libraries get
-the same columns with typeof() checks. `meta.written_by` names the pcifma version that wrote the schema, in every version of it.
+One seq numbers both logs, so that a cursor is one number. Keys rise with time: an index by uuid would touch a page for each row
+of a storm, and all of them go through the WAL; questions by uuid read the log through, which takes a fraction of a second.
+Tables are STRICT where SQLite has it (3.37); older libraries get the same columns with typeof() checks. `meta.written_by` names
+the pcifma version that wrote the schema, in every version of it.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ Migration = Callable[[sqlite3.Connection, bool], None]
 _V1 = {
     "meta": "key TEXT, value TEXT, PRIMARY KEY (key)",
     # What all ereports of one bit of one target on one fabric have in common; folding never joins two origins.
-    "origin": "id INTEGER PRIMARY KEY, class TEXT, device TEXT, body BLOB, UNIQUE (body)",
+    "origin": "id INTEGER PRIMARY KEY, class TEXT, device TEXT, body BLOB",
     "error": (
         "seq INTEGER PRIMARY KEY, uuid BLOB, origin INTEGER, tick INTEGER, wall_ns INTEGER, not_before_ns INTEGER NULL, boot_ns INTEGER, "
-        "ena BLOB, count INTEGER, first_ns INTEGER NULL, last_ns INTEGER NULL, payload BLOB, UNIQUE (uuid)"
+        "ena BLOB, count INTEGER, first_ns INTEGER NULL, last_ns INTEGER NULL, payload BLOB"
     ),
-    "fault": "seq INTEGER PRIMARY KEY, uuid BLOB, case_uuid BLOB, class TEXT, wall_ns INTEGER, boot_ns INTEGER, body BLOB, UNIQUE (uuid)",
+    "fault": "seq INTEGER PRIMARY KEY, case_uuid BLOB, class TEXT, wall_ns INTEGER, boot_ns INTEGER, body BLOB",
     "latched": (
         "target TEXT, register TEXT, bit INTEGER, boot TEXT, occurrence INTEGER, since_ns INTEGER, standing INTEGER, "
         "PRIMARY KEY (target, register, bit)"
@@ -38,13 +40,13 @@ _V1 = {
     ),
     "module": "name TEXT, cursor INTEGER, boot TEXT, wall_offset_ns INTEGER, failed TEXT, PRIMARY KEY (name)",
     "state": "module TEXT, kind TEXT, key TEXT, body BLOB, PRIMARY KEY (module, kind, key)",
-    "cases": "uuid BLOB, module TEXT, key TEXT, state TEXT, body BLOB, PRIMARY KEY (uuid)",
-    "resource": "case_uuid BLOB, n INTEGER, target TEXT, state TEXT, body BLOB, PRIMARY KEY (case_uuid, n)",
-    "evidence": "seq INTEGER, case_uuid BLOB, PRIMARY KEY (seq, case_uuid)",
+    "cases": "id INTEGER PRIMARY KEY, uuid BLOB, module TEXT, key TEXT, state TEXT, body BLOB",
+    "resource": "case_id INTEGER, n INTEGER, target TEXT, state TEXT, body BLOB, PRIMARY KEY (case_id, n)",
+    "evidence": "seq INTEGER, case_id INTEGER, PRIMARY KEY (seq, case_id)",
 }
-_INDEXES = ("CREATE INDEX fault_case ON fault (case_uuid)", "CREATE INDEX evidence_case ON evidence (case_uuid)")
+_INDEXES = ("CREATE INDEX evidence_case ON evidence (case_id)",)
 _COLUMN = re.compile(r"(\w+) (INTEGER|TEXT|BLOB)( PRIMARY KEY)?( NULL)?")
-_ROWID_TABLES = ("origin", "error", "fault")
+_ROWID_TABLES = ("origin", "error", "fault", "cases")
 
 
 def has_strict() -> bool:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from itertools import count
 
 import msgspec
 
 from pcifma.fmd.batch import Checkpoint
-from pcifma.fmd.database import transaction
+from pcifma.fmd.database import insert_many, transaction
 from pcifma.fmd.fold import FOLD_AT, first, last
-from pcifma.fmd.group import Group, ListArrival, uuid_bytes
-from pcifma.fmd.row import Arrival, origin_of
+from pcifma.fmd.group import Group, ListArrival
+from pcifma.fmd.origin import Origins
+from pcifma.fmd.recent import Recent
+from pcifma.fmd.row import Arrival, uuid_bytes, with_sources
 
-_ERROR = "INSERT INTO error VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uuid) DO NOTHING"
-_FAULT = "INSERT INTO fault VALUES (?,?,?,?,?,?,?) ON CONFLICT (uuid) DO NOTHING"
 _FOLD = """UPDATE error SET count = count + ?, first_ns = min(coalesce(first_ns, wall_ns), ?),
            last_ns = max(coalesce(last_ns, wall_ns), ?) WHERE seq = ?"""
-_NEW_ORIGIN = "INSERT INTO origin (class, device, body) VALUES (?,?,?)"
-_ORIGIN_LIMIT = 16384
 DISCARDED = "DISCARDED"
 
 
@@ -32,8 +28,9 @@ class Writer:
         self.frozen = self.seq
         self.repeated = 0
         self.folded = 0
-        self._origins: dict[bytes, int] = {}
+        self._origins = Origins(connection)
         self._open: dict[int, int] = {}
+        self._recent = Recent(connection)
 
     def write(self, group: Group, taken: int | None) -> None:
         """Commit *group*, or raise sqlite3.Error with nothing changed. Rows up to *taken* were handed out (None: nobody reads)."""
@@ -43,11 +40,15 @@ class Writer:
             with transaction(self.connection):
                 self._events(group)
                 self._state(group)
+                self._origins.save()
         except BaseException:
             self.seq, self.repeated, self.folded = before
-            self._origins.clear()
             self._open.clear()
+            self._origins.drop()
+            self._recent.drop()
             raise
+        self._origins.keep()
+        self._recent.keep()
 
     def _events(self, group: Group) -> None:
         run: list[Arrival] = []
@@ -61,72 +62,54 @@ class Writer:
         self._errors(run)
 
     def _errors(self, rows: list[Arrival]) -> None:
-        if self.seq - self.frozen >= FOLD_AT:
-            rows = [row for row in rows if not self._fold(row)]
-        if not rows:
+        fresh: list[Arrival] = []
+        storm = self.seq - self.frozen >= FOLD_AT
+        for row in rows:
+            known = self._recent.get(row.uuid)
+            if known is not None:
+                self._repeat(row, known, fresh)
+            elif not (storm and self._fold(row)):
+                fresh.append(row)
+                self._recent.add(row.uuid, self.seq + len(fresh))
+        origins = [self._origins.id_of(row.origin) for row in fresh]
+        numbers = range(self.seq + 1, self.seq + 1 + len(fresh))
+        self._insert(fresh, origins)
+        self._open.update(zip(origins, numbers, strict=True))
+        self.seq += len(fresh)
+
+    def _insert(self, rows: list[Arrival], origins: list[int]) -> None:
+        flat: list[object] = []
+        for seq, (row, origin) in enumerate(zip(rows, origins, strict=True), self.seq + 1):
+            flat += (
+                seq, row.uuid, origin, row.tick, row.wall_ns, row.not_before_ns, row.boot_ns, row.ena, row.count, row.first_ns,
+                row.last_ns, row.payload,
+            )  # fmt: skip
+        insert_many(self.connection, "error", 12, flat)
+
+    # The same error once more, or seen a second way: its row keeps its place, and gains the source.
+    def _repeat(self, row: Arrival, seq: int, fresh: list[Arrival]) -> None:
+        self.repeated += 1
+        if seq > self.seq:
+            pending = fresh[seq - self.seq - 1]
+            pending.origin = with_sources(pending.origin, row.origin)
             return
-        origins = [self._origin(row.origin) for row in rows]
-        values = [(seq, row.uuid, origin, *_rest(row)) for seq, row, origin in zip(count(self.seq + 1), rows, origins, strict=False)]
-        self.connection.execute("SAVEPOINT fast")
-        if self.connection.executemany(_ERROR, values).rowcount == len(rows):
-            self._open.update(zip(origins, count(self.seq + 1), strict=False))
-            self.seq += len(rows)
-        else:
-            self.connection.execute("ROLLBACK TO fast")
-            self._one_by_one(rows, origins)
-        self.connection.execute("RELEASE fast")
-
-    # seq has no gaps: where an ereport is known already, those behind it move up.
-    def _one_by_one(self, rows: list[Arrival], origins: list[int]) -> None:
-        for row, origin in zip(rows, origins, strict=True):
-            if self.connection.execute(_ERROR, (self.seq + 1, row.uuid, origin, *_rest(row))).rowcount:
-                self.seq += 1
-            else:
-                self.repeated += 1
-                self._another_source(row)
-        self._open.clear()
-
-    # The same error seen a second way: the row keeps its place and gains the source.
-    def _another_source(self, row: Arrival) -> None:
-        query = "SELECT error.seq, origin.body FROM error JOIN origin ON origin.id = error.origin WHERE uuid = ?"
-        seq, body = self.connection.execute(query, (row.uuid,)).fetchone()
-        known, new = origin_of(body), origin_of(row.origin)
-        sources = list(dict.fromkeys([*known.sources, *new.sources]))
-        if sources != known.sources:
-            joined = self._origin(known.with_sources(sources))
-            self.connection.execute("UPDATE error SET origin = ? WHERE seq = ?", (joined, seq))
+        query = "SELECT origin.body FROM error JOIN origin ON origin.id = error.origin WHERE seq = ?"
+        found = self.connection.execute(query, (seq,)).fetchone()
+        if found is not None and (joined := with_sources(found[0], row.origin)) != found[0]:
+            self.connection.execute("UPDATE error SET origin = ? WHERE seq = ?", (self._origins.id_of(joined), seq))
 
     def _fold(self, row: Arrival) -> bool:
-        seq = self._open.get(self._origin(row.origin), 0)
+        seq = self._open.get(self._origins.id_of(row.origin), 0)
         if seq <= self.frozen:
             return False
         self.connection.execute(_FOLD, (row.count, first(row), last(row), seq))
         self.folded += 1
         return True
 
-    def _origin(self, body: bytes) -> int:
-        known = self._origins.get(body)
-        if known is None:
-            known = self._store_origin(body)
-        return known
-
-    def _store_origin(self, body: bytes) -> int:
-        found = self.connection.execute("SELECT id FROM origin WHERE body = ?", (body,)).fetchone()
-        if found is None:
-            origin = origin_of(body)
-            found = (self.connection.execute(_NEW_ORIGIN, (origin.class_, origin.device, body)).lastrowid,)
-        if len(self._origins) >= _ORIGIN_LIMIT:
-            self._origins.clear()
-        self._origins[body] = int(found[0])
-        return int(found[0])
-
     def _fault(self, row: ListArrival) -> None:
-        event, seq = row.event, self.seq + 1
-        values = (seq, uuid_bytes(event.event), uuid_bytes(event.uuid), event.class_, row.wall_ns, row.boot_ns, row.body(seq))
-        if self.connection.execute(_FAULT, values).rowcount:
-            self.seq += 1
-        else:
-            self.repeated += 1
+        self.seq += 1
+        values = (self.seq, uuid_bytes(row.event.uuid), row.event.class_, row.wall_ns, row.boot_ns, row.body(self.seq))
+        self.connection.execute("INSERT INTO fault VALUES (?,?,?,?,?,?)", values)
 
     def _state(self, group: Group) -> None:
         many = self.connection.executemany
@@ -159,14 +142,13 @@ class Writer:
     def _cases(self, group: Group) -> None:
         many = self.connection.executemany
         kept = [c for c in group.cases.values() if c.state != DISCARDED]
-        many("INSERT OR REPLACE INTO cases VALUES (?,?,?,?,?)", [(uuid_bytes(c.uuid), c.module, c.key, c.state, c.body) for c in kept])
-        many("DELETE FROM cases WHERE uuid = ?", _uuids(c.uuid for c in group.cases.values() if c.state == DISCARDED))
-        many(
-            "INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)",
-            [(uuid_bytes(r.case), r.n, r.target, r.state, r.body) for r in group.resources.values()],
-        )
-        many("INSERT OR IGNORE INTO evidence VALUES (?,?)", [(seq, uuid_bytes(case)) for case, seq in group.evidence])
-        many("DELETE FROM evidence WHERE case_uuid = ?", _uuids(group.released))
+        rows = [(c.id, uuid_bytes(c.uuid), c.module, c.key, c.state, c.body) for c in kept]
+        many("INSERT OR REPLACE INTO cases VALUES (?,?,?,?,?,?)", rows)
+        many("DELETE FROM cases WHERE id = ?", [(c.id,) for c in group.cases.values() if c.state == DISCARDED])
+        resources = [(r.case, r.n, r.target, r.state, r.body) for r in group.resources.values()]
+        many("INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)", resources)
+        many("INSERT OR IGNORE INTO evidence VALUES (?,?)", [(seq, case) for case, seq in group.evidence])
+        many("DELETE FROM evidence WHERE case_id = ?", [(case,) for case in group.released])
 
     def _checkpoint(self, checkpoint: Checkpoint) -> None:
         name = checkpoint.module
@@ -175,16 +157,6 @@ class Writer:
         self.connection.execute("INSERT OR REPLACE INTO module VALUES (?,?,?,?,?)", values)
         many("INSERT OR REPLACE INTO state VALUES (?,?,?,?)", [(name, kind, key, body) for (kind, key), body in checkpoint.put.items()])
         many("DELETE FROM state WHERE module = ? AND kind = ? AND key = ?", [(name, kind, key) for kind, key in checkpoint.drop])
-
-
-def _uuids(texts: Iterable[str]) -> list[tuple[bytes]]:
-    return [(uuid_bytes(text),) for text in texts]
-
-
-def _rest(row: Arrival) -> tuple[object, ...]:
-    return (
-        row.tick, row.wall_ns, row.not_before_ns, row.boot_ns, row.ena, row.count, row.first_ns, row.last_ns, row.payload,
-    )  # fmt: skip
 
 
 # Rotation and retention may have taken the newest rows; they leave the number that was reached.
