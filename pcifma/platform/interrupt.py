@@ -21,10 +21,10 @@ from pcifma.regs.msix import MSIX
 from pcifma.regs.table import Location
 
 AER_ACTION = "aerdrv"
-# Root Error Status bits that interrupt, by what arrives (7.8.4.10), and how long a handler is given before it counts as absent.
+_STATUS = AER.location(AER["root_error_status"])
+# Root Error Status bits that interrupt, by what arrives (7.8.4.10).
 _CONDITION: dict[Severity, int] = {"correctable": 1 << 0, "nonfatal": 1 << 5, "fatal": 1 << 6}
 _CONDITIONS = sum(_CONDITION.values())
-_SERVICE_NS = 50_000_000
 _STATES: dict[str, MsiState] = {"on": "on", "off": "off", "intx": "intx", "absent": "absent", "broken": "broken"}
 
 
@@ -38,14 +38,6 @@ class Interrupt:
 
 def interrupt(view: View, port: Function) -> Interrupt:
     """The state of *port*'s interrupt for error messages."""
-    found = _state(view, port)
-    if found.state not in ("on", "intx") or port.unread:
-        return found
-    standing = _standing(view, port)
-    return found if standing is None else Interrupt(found.state, (*found.reasons, standing))
-
-
-def _state(view: View, port: Function) -> Interrupt:
     stated = _STATES.get(view.machine.platform.get("msi", ""))
     assumed = view.assumed_service(port)
     if assumed is not None:
@@ -63,29 +55,27 @@ def _state(view: View, port: Function) -> Interrupt:
     return _line(view, port, command, msi, msix)
 
 
+def conditions(view: View, port: Function) -> int:
+    """Root Error Status bits of *port* that interrupt when they rise, as they stand now; 0 where it cannot be read."""
+    return (view.at(port, _STATUS) or 0) & _CONDITIONS
+
+
+def standing(port: Function, status: int) -> Reason | None:
+    """While an interrupt condition stands, a further message makes no new interrupt (PCIe Base Spec 6.2.4.1.2)."""
+    severities = tuple(s for s, bit in _CONDITION.items() if status & bit)
+    if not severities:
+        return None
+    command = f"setpci -s {port.bdf} {_STATUS}={status:08x}"
+    remedy = Remedy(f"clear it at {port.bdf}: {command}", (Bits(port.bdf, _STATUS, clear=status),), "what it says is lost: sweep first")
+    text = f"{port.bdf}: Root Error Status {status:#x} stands: no further interrupt until it is cleared"
+    return Reason("standing", text, severities, remedy=remedy)
+
+
 def aer_count(host: Host, port: Function) -> int | None:
     """How often the AER service's interrupt at *port* has come, all CPUs; None where that cannot be read."""
     rows = _rows(host, port)
     counts = [sum(counts) for _, counts, actions in rows if AER_ACTION in actions]
     return sum(counts) if counts else None
-
-
-def _standing(view: View, port: Function) -> Reason | None:
-    # While an interrupt condition stands, a further message makes no new interrupt (PCIe Base Spec 6.2.4.1.2). A handler that is
-    # just at work is waited for, once.
-    location = AER.location(AER["root_error_status"])
-    status = (view.at(port, location) or 0) & _CONDITIONS
-    if status and view.machine.kind == "live" and not view.changes:
-        view.machine.clock.wait_until(view.machine.clock.boot_ns() + _SERVICE_NS)
-        status &= view.again(port, location) or 0
-    severities = tuple(s for s, bit in _CONDITION.items() if status & bit)
-    if not severities:
-        return None
-    bits = Bits(port.bdf, location, clear=status)
-    command = f"setpci -s {port.bdf} {location}={status:08x}"
-    text = f"{port.bdf}: Root Error Status {status:#x} stands: no further interrupt until it is cleared"
-    remedy = Remedy(f"clear it at {port.bdf}: {command}", (bits,), "what it says is lost: sweep first")
-    return Reason("standing", text, severities, remedy=remedy)
 
 
 def _obstacles(view: View, port: Function, command: int, msi: int | None, msix: int | None) -> Iterator[Reason]:

@@ -26,7 +26,6 @@ from pcifma.regs.exp import EXP, DevType
 Root = tuple[int, int]
 
 SERVICES = "/sys/bus/pci_express/devices"
-TABLES = "/sys/firmware/acpi/tables"
 GUEST_DRIVERS = frozenset({"vfio-pci", "pciback", "xen-pciback"})
 SERVING = frozenset({DevType.ROOT_PORT, DevType.RCEC})
 SYSTEM_ERRORS = 0b111  # Root Control: System Error on Correctable, Non-Fatal, Fatal Error Enable
@@ -150,20 +149,13 @@ def _firmware(view: View, ports: list[Function]) -> tuple[list[str], list[str]]:
         signs += [f"HEST: {text}" for text in hest.named(found.signs())]
         if found.damage:
             doubts.append(f"HEST: {found.damage}")
-    elif not _surely_absent(view.host):
+    elif view.host.why(hest.PATH) != "absent":  # hidden, refused, not recorded
         doubts.append(f"HEST: {view.host.why(hest.PATH)}")
     controls = {port.bdf: view.word(port, EXP, "root_control") for port in ports}
     signs += [f"Root Control of {bdf}: system errors on" for bdf, word in controls.items() if word and word & SYSTEM_ERRORS]
     if all(word is None for word in controls.values()):
         doubts.append("Root Control: no Root Port can be read")
     return signs, doubts
-
-
-def _surely_absent(host: Host) -> bool:
-    # A directory of tables without HEST has none; a machine without ACPI has none; anything else is hidden, not absent.
-    if host.entries(TABLES):
-        return "HEST" not in host.entries(TABLES)
-    return host.why(hest.PATH) == "absent"
 
 
 def _hints(view: View, ports: list[Function]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
-from pcifma.platform.interrupt import setpci
+from pcifma.platform.interrupt import setpci, standing
 from pcifma.platform.owner import Verdict
 from pcifma.platform.reason import SEVERITIES, UNCORRECTABLE, Bits, Option, Reason, Remedy, Served, Severity
 from pcifma.platform.situation import Situation
@@ -258,7 +258,8 @@ def _native(case: Situation, port: Function, owner: Verdict) -> list[Reason]:
     if command is not None:
         off = tuple(s for s in SEVERITIES if not command & _CONTROL_BIT[s])
         found += [_root_command(port, off)] if off else []
-    return found
+    stuck = standing(port, case.standing.get(port.bdf, 0))
+    return [*found, stuck] if stuck is not None else found
 
 
 def _unattached(port: Function) -> Reason:

@@ -9,7 +9,7 @@ from pcifma.access.seam import Machine
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
 from pcifma.platform.hypervisor import Platform, detect
-from pcifma.platform.interrupt import Interrupt, interrupt
+from pcifma.platform.interrupt import Interrupt, conditions, interrupt
 from pcifma.platform.owner import SERVING, Root, Verdict, assumed, judge, root_of, services
 from pcifma.platform.reason import Bits, Change, Ownership, Served
 from pcifma.platform.view import View
@@ -17,16 +17,21 @@ from pcifma.regs.aer import AER
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.exp import EXP
 
+_SERVICE_NS = 50_000_000  # a handler that has not cleared Root Error Status by then is none
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """*services* are the drivers bound at each port, *adoption* what changes once Linux owns AER everywhere."""
+    """*services* are the drivers bound at each port, *standing* the Root Error Status bits that its handler leaves set, *adoption*
+    what changes once Linux owns AER everywhere.
+    """
 
     view: View
     platform: Platform
     owners: Mapping[Root, Verdict]
     services: Mapping[str, tuple[str, ...]]
     interrupts: Mapping[Bdf, Interrupt]
+    standing: Mapping[Bdf, int]
     adoption: tuple[Change, ...]
 
     @property
@@ -47,12 +52,13 @@ class Situation:
     def assuming(self, changes: tuple[Change, ...]) -> Situation:
         """The situation with *changes* made."""
         view = self.view.assuming(changes)
-        again = {bdf: interrupt(view, port) for bdf in self.interrupts if view.touches(port := self.fabric[bdf])}
+        touched = [port for bdf in self.interrupts if view.touches(port := self.fabric[bdf])]
         return replace(
             self,
             view=view,
             owners={root: assumed(view, root, verdict) for root, verdict in self.owners.items()},
-            interrupts={**self.interrupts, **again},
+            interrupts={**self.interrupts, **{port.bdf: interrupt(view, port) for port in touched}},
+            standing={**self.standing, **{port.bdf: self.standing.get(port.bdf, 0) & conditions(view, port) for port in touched}},
         )
 
 
@@ -62,8 +68,19 @@ def situation(machine: Machine, fabric: Fabric) -> Situation:
     platform = detect(machine, fabric)
     bound = services(machine.host)
     owners = judge(view, platform, bound)
-    interrupts = {f.bdf: interrupt(view, f) for f in fabric if f.dev_type in SERVING}
-    return Situation(view, platform, owners, bound, interrupts, tuple(_adoption(fabric, owners)))
+    ports = [f for f in fabric if f.dev_type in SERVING]
+    interrupts = {port.bdf: interrupt(view, port) for port in ports}
+    served = [port for port in ports if "aer" in bound.get(str(port.bdf), ())]
+    return Situation(view, platform, owners, bound, interrupts, _standing(view, served), tuple(_adoption(fabric, owners)))
+
+
+def _standing(view: View, served: list[Function]) -> dict[Bdf, int]:
+    # A handler that is just at work is waited for, once for all ports.
+    found = {port.bdf: status for port in served if (status := conditions(view, port))}
+    if found and view.machine.kind == "live":
+        view.machine.clock.wait_until(view.machine.clock.boot_ns() + _SERVICE_NS)
+        found = {bdf: status & conditions(View(view.machine, view.fabric), view.fabric[bdf]) for bdf, status in found.items()}
+    return found
 
 
 def _adoption(fabric: Fabric, owners: Mapping[Root, Verdict]) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 
 from msgspec import UNSET
 
@@ -50,13 +51,17 @@ class Line:
         return False in (found.correctable, found.nonfatal, found.fatal) and self.coverage.waived is UNSET
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Survey:
-    """*lines* in address order; *advice* is what would help."""
+    """*lines* in address order; *advice* is what would help, worked out when it is asked for."""
 
     situation: Situation
     lines: tuple[Line, ...]
-    advice: Advice
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What would help those that are not heard."""
+        return rank(self.situation, {line.function.bdf: list(line.why) for line in self.lines if not line.heard})
 
     def summary(self) -> CoverageSummary:
         """The trailer."""
@@ -89,8 +94,7 @@ def survey(machine: Machine, fabric: Fabric, *, waivers: Sequence[Waiver] = (), 
     owned = guests(machine.host, fabric)
     edac = edac_clears(machine.host)
     lines = tuple(_line(case, function, owned, edac=edac, waivers=_current(waivers, today), may_clear=may_clear) for function in fabric)
-    silent = {line.function.bdf: list(line.why) for line in lines if not line.heard}
-    return Survey(case, lines, rank(case, silent))
+    return Survey(case, lines)
 
 
 def _current(waivers: Sequence[Waiver], today: date) -> list[Waiver]:

@@ -79,10 +79,6 @@ class View:
         """True if a change concerns *function*'s registers or the service at it."""
         return function.bdf in self._touched
 
-    def again(self, function: Function, location: Location) -> int | None:
-        """The word at *location* read once more, nothing assumed."""
-        return self._fetch(function, location)
-
     def _word(self, function: Function, location: Location) -> int | None:
         key = (function.bdf, location)
         if key not in self._read:
