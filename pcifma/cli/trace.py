@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pcifma.xpv.report import Report, Style
 
 Command = TypeVar("Command", bound="Callable[..., object]")
-EXIT_DONE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 3, 130
+EXIT_DONE, EXIT_DEVIATES, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 
 @click.group("trace", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -156,7 +156,7 @@ def run(
         return EXIT_DONE
     if outcome.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_INCOMPLETE if outcome.lost else EXIT_DONE
+    return EXIT_INCOMPLETE if outcome.gaps else EXIT_DONE
 
 
 @command.command("replay")
@@ -197,4 +197,57 @@ def replay(
         report.finish(decoder, foreign=recording.foreign, incomplete=recording.incomplete or None)
         if recording.incomplete:
             _warn(recording.incomplete)
-        return EXIT_INCOMPLETE if recording.incomplete or decoder.lost else EXIT_DONE
+        return EXIT_INCOMPLETE if recording.incomplete or decoder.gaps else EXIT_DONE
+
+
+@command.command("check")
+@click.argument("file")
+@click.option("--expect", "names", metavar="NAME", multiple=True, help="This operation must be in the trace (repeatable); see below.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines; the last one is the trailer (class trace.summary).")
+def check(file: str, names: tuple[str, ...], *, as_json: bool) -> int:
+    """Hold a recorded trace against what the control tools should have done.
+
+    Finds each create, restore, destroy, pause, unpause, save, migration and pci-attach in FILE (as for replay), and says which steps are
+    missing or out of order, what is extra, what failed, and which sums do not come out. Any release of the tools will do: only the order
+    of what matters counts.
+
+    Names: create-pv, create-pvh, create-hvm, restore, migrate, save, pci-attach, pci-detach, destroy, pause, unpause.
+
+    Exit status: 0 as expected; 1 it deviates; 2 not a trace, or damaged; 3 events were lost or the end is missing, so nothing can be said
+    for sure.
+    """
+    from pcifma.xpv import verdict as told  # noqa: PLC0415
+    from pcifma.xpv.check import examine, expect  # noqa: PLC0415
+    from pcifma.xpv.decode import Decoder  # noqa: PLC0415
+    from pcifma.xpv.life import Lives  # noqa: PLC0415
+    from pcifma.xpv.output import dump  # noqa: PLC0415
+    from pcifma.xpv.recording import opened  # noqa: PLC0415
+
+    _known(names)
+    lives = Lives()
+    with opened(file) as recording:
+        decoder = Decoder(*recording.survey())
+        for record in recording.records():
+            lives.feed(decoder.feed(record))
+    decoder.close()
+    verdict = examine(lives, decoder)
+    for name in names:
+        expect(verdict, name)
+    for line in map(dump, told.json(verdict)) if as_json else told.text(verdict):
+        click.echo(line)
+    incomplete = recording.incomplete or (f"{file}: {decoder.lost or 'some'} events were lost" if decoder.gaps else "")
+    if incomplete:
+        _warn(f"{incomplete}: what is said to be missing may only not have been seen")
+    if as_json:
+        counts = {"sequences": len(verdict.findings), "calls": lives.calls, "deviations": verdict.deviations, "lost": decoder.lost}
+        click.echo(dump({"class": "trace.summary", "version": 1, **counts, "incomplete": incomplete or None}))
+    return EXIT_INCOMPLETE if incomplete else EXIT_DEVIATES if verdict.deviations else EXIT_DONE
+
+
+def _known(names: tuple[str, ...]) -> None:
+    from pcifma.errors import UsageError  # noqa: PLC0415
+    from pcifma.xpv.sequence import SEQUENCES  # noqa: PLC0415
+
+    for name in names:
+        if name not in SEQUENCES:
+            raise UsageError(f"--expect {name}: no such operation: one of {', '.join(SEQUENCES)}")

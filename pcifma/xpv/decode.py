@@ -41,7 +41,8 @@ def is_pointer(word: int) -> bool:
 class Decoder:
     """Turns records into calls. *layer* is whose probes count where a trace has both; *again* waits for the second probe of a return.
 
-    *unfinished* counts calls that never returned in this trace, *orphans* returns without a call, *lost* what the kernel dropped.
+    *unfinished* counts calls that never returned in this trace, *orphans* returns without a call, *lost* what the kernel dropped, in
+    *gaps*.
     """
 
     layer: Layer = "kernel"
@@ -49,6 +50,7 @@ class Decoder:
     unfinished: int = 0
     orphans: int = 0
     lost: int = 0
+    gaps: int = 0
     release: tuple[int, int] | None = None
     _open: dict[int, tuple[Enter, tuple[Call, ...]]] = field(default_factory=dict)
 
@@ -56,6 +58,7 @@ class Decoder:
         """Yield what *record* begins or ends."""
         if isinstance(record, Lost):
             self.lost += record.count
+            self.gaps += 1
             self.close()  # a return that comes now may belong to a call that was lost: none is paired across the gap
             yield record
         elif record.layer != self.layer:

@@ -37,10 +37,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: by a signal, with events lost, and the command's exit status if there was one."""
+    """How it ended: by a signal, with *gaps* of lost events, and the command's exit status if there was one."""
 
     interrupted: bool
-    lost: int
+    gaps: int
     status: int | None
 
 
@@ -118,7 +118,7 @@ def trace(request: Request, report: Report, warn: Print) -> Outcome:
         _finish(session, decoder, report, writer, child)
         if stop.signal is None and child and child.status:
             warn(f"{child.words[0]}: {_fate(child.status)}")
-        return Outcome(stop.signal is not None, decoder.lost, child.status if child else None)
+        return Outcome(stop.signal is not None, decoder.gaps, child.status if child else None)
 
 
 def _fate(status: int) -> str:
