@@ -13,7 +13,12 @@ PLACES = ("/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids", "/usr/share/pc
 
 def names(functions: Iterable[Function], places: Iterable[str] = PLACES) -> dict[tuple[int, int], str]:
     """(vendor, device) of each Function to its name, `Vendor Device`; what pci.ids lacks stays `15b3:1017`."""
-    wanted = {(f.vendor, f.device) for f in functions}
+    return names_of(((f.vendor, f.device) for f in functions), places)
+
+
+def names_of(ids: Iterable[tuple[int, int]], places: Iterable[str] = PLACES) -> dict[tuple[int, int], str]:
+    """As *names*, of (vendor, device) numbers."""
+    wanted = set(ids)
     found = {key: f"{key[0]:04x}:{key[1]:04x}" for key in wanted}
     path = next((Path(p) for p in places if Path(p).is_file()), None)
     if path is not None and wanted:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import click
-
 from pcifma.access.seam import Machine
 from pcifma.cli.found import Outcome, bits
 from pcifma.cli.name import names
+from pcifma.cli.severity import COLOURS, MARGIN, ORDER, SHORT_NAMES, WORDS, line
 from pcifma.cli.text import clean, duration, plural
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
@@ -17,20 +16,6 @@ from pcifma.poll.absence import REMEDIES
 from pcifma.poll.poller import Look
 from pcifma.regs.bdf import Bdf
 
-_ORDER = ("fatal", "nonfatal", "advisory", "correctable", "info")
-_WORDS = {"fatal": "FATAL", "nonfatal": "NONFATAL", "advisory": "ADVISORY", "correctable": "CORR", "info": "info"}
-_COLOURS = {"fatal": "red", "nonfatal": "red", "advisory": "yellow", "correctable": "yellow"}
-_SHORT_NAMES = {
-    "6.w": "Status",
-    "1e.w": "SecStatus",
-    "3e.w": "BridgeCtl",
-    "CAP_EXP+a.w": "DevSta",
-    "ECAP_AER+4.l": "UESta",
-    "ECAP_AER+10.l": "CESta",
-    "ECAP_AER+30.l": "RootSta",
-}
-_MARGIN = 9
-
 
 def sheet(fabric: Fabric, machine: Machine, look: Look, outcome: Outcome, *, everything: bool) -> Iterator[str]:
     """The lines of the report."""
@@ -38,7 +23,7 @@ def sheet(fabric: Fabric, machine: Machine, look: Look, outcome: Outcome, *, eve
     news = [event for event in found if everything or not event.residue]
     yield _heading(machine, outcome)
     if not outcome.summary.ereports:
-        yield _line(
+        yield line(
             "OK", "no error is latched that probing does not leave behind" if outcome.summary.read else "nothing could be looked at"
         )
     yield from _by_function(fabric, machine, look, news)
@@ -55,20 +40,16 @@ def _heading(machine: Machine, outcome: Outcome) -> str:
     return f"{clean(machine.name)}  {plural(counts.functions, 'Function')}: {counts.read} read{rest}"
 
 
-def _line(word: str, text: str, colour: str | None = None) -> str:
-    return click.style(f"{word:<{_MARGIN}}", fg=colour) + text
-
-
 def _by_function(fabric: Fabric, machine: Machine, look: Look, events: Sequence[Ereport]) -> Iterator[str]:
     by_device: dict[str, list[Ereport]] = {}
     for event in events:
         by_device.setdefault(event.device, []).append(event)
     functions = {device: function for device in by_device if (function := _function(fabric, device))}
     named = names(functions.values())
-    for device in sorted(by_device, key=lambda d: min(_ORDER.index(e.severity) for e in by_device[d])):
-        worst = min((e.severity for e in by_device[device]), key=_ORDER.index)
+    for device in sorted(by_device, key=lambda d: min(ORDER.index(e.severity) for e in by_device[d])):
+        worst = min((e.severity for e in by_device[device]), key=ORDER.index)
         function = functions.get(device)
-        yield _line(_WORDS[worst], "  ".join([device, *_who(function, named)]), _COLOURS.get(worst))
+        yield line(WORDS[worst], "  ".join([device, *_who(function, named)]), COLOURS.get(worst))
         for event in by_device[device]:
             yield from _bit(event, look)
 
@@ -100,9 +81,9 @@ def _bit(event: Ereport, look: Look) -> Iterator[str]:
     masked = " (masked)" if event.payload.get("masked") else ""
     residue = " (residue)" if event.residue else ""
     leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
-    where = _SHORT_NAMES.get(register, register)
+    where = SHORT_NAMES.get(register, register)
     proof = f"setpci -s {event.device} {register}" if event.device.count(":") else ""
-    indent = " " * (_MARGIN + 2)
+    indent = " " * (MARGIN + 2)
     yield f"{indent}{name}{first}  {leaf}  {where} bit {bit}{masked}{residue}    {proof}".rstrip()
     if "tlp" in event.payload:
         target = event.payload.get("tlp-target")
@@ -117,7 +98,7 @@ def _residue(events: Sequence[Ereport]) -> Iterator[str]:
     for event in events:
         by_name.setdefault(_residue_name(event), set()).add(event.device)
     for name, devices in sorted(by_name.items()):
-        yield _line("residue", f"{name} on {plural(devices, 'Function')}, age unknown  (--all lists)")
+        yield line("residue", f"{name} on {plural(devices, 'Function')}, age unknown  (--all lists)")
 
 
 def _residue_name(event: Ereport) -> str:
@@ -133,7 +114,7 @@ def _unread(look: Look, *, everything: bool) -> Iterator[str]:
         shown = devices if everything else devices[:4]
         more = f" and {len(devices) - len(shown)} more" if len(devices) > len(shown) else ""
         word = "GONE" if reason == "gone" else reason
-        yield _line(word, f"{', '.join(shown)}{more}: {REMEDIES.get(reason, 'not looked at')}; not counted as healthy")
+        yield line(word, f"{', '.join(shown)}{more}: {REMEDIES.get(reason, 'not looked at')}; not counted as healthy")
 
 
 def age(since_ns: int, now_ns: int) -> str:
