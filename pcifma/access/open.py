@@ -34,10 +34,10 @@ def open_source(arg: str | None, *, host_root: Path | None = None) -> Machine:
     if arg is None:
         return open_live(host_root)
     if arg == "-":
-        return _open_data(_limited(sys.stdin.buffer.read(FILE_LIMIT + 1), "stdin"), "stdin", "stdin", host_root)
+        return open_data(_limited(sys.stdin.buffer.read(FILE_LIMIT + 1), "stdin"), "stdin", host_root)
     path = Path(arg)
     if not path.is_dir():
-        return _open_data(_content(path), arg, path.name, host_root)
+        return open_data(_content(path), arg, host_root)
     if (path / DEVICES).is_dir():
         return _open_sysfs(path, host_root)
     if (path / CASE).is_file():
@@ -60,6 +60,12 @@ def open_live(host_root: Path | None = None) -> Machine:
     host = TreeHost(root)
     configs = SysfsConfigs(root / "sys", _enumerate() if host_root is None else None)
     return Machine("live", _host_name(host), _boot_id(host), configs, host, SystemClock())
+
+
+def open_data(data: bytes, file: str, host_root: Path | None = None) -> Machine:
+    """The Machine of a file's *data*: a capture or the tar of a fixture, either perhaps a gzip file. SourceError, FormatError."""
+    plain = unpack(data, file)
+    return _open_archive(plain, file, Path(file).name) if is_archive(plain) else open_capture(plain, file, host_root)
 
 
 def open_capture(data: bytes, file: str, host_root: Path | None = None) -> Machine:
@@ -89,11 +95,6 @@ def _written_ns(file: str) -> int:
 def boot_of(data: bytes) -> str:
     """The boot id of a recording: a version 5 uuid of its bytes."""
     return str(uuid.UUID(bytes=hashlib.sha1(uuid.NAMESPACE_OID.bytes + data).digest()[:16], version=5))
-
-
-def _open_data(data: bytes, file: str, name: str, host_root: Path | None) -> Machine:
-    plain = unpack(data, file)
-    return _open_archive(plain, file, name) if is_archive(plain) else open_capture(plain, file, host_root)
 
 
 def _open_archive(data: bytes, file: str, name: str) -> Fixture:
