@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from support.image import Image, capture
 
+from pcifma.access.clock import SimulatedClock
 from pcifma.access.open import open_capture
 from pcifma.access.seam import Kind, Machine, Record
 
@@ -44,4 +45,4 @@ class FactHost:
 def machine_of(*images: Image, host: FactHost | None = None, kind: Kind = "capture", platform: Mapping[str, str] | None = None) -> Machine:
     """A machine with these Functions and host facts."""
     plain = open_capture(capture(*images).encode(), "test.lspci")
-    return replace(plain, host=host or plain.host, kind=kind, platform=platform or {})
+    return replace(plain, host=host or plain.host, kind=kind, platform=platform or {}, clock=SimulatedClock())
