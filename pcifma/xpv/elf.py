@@ -33,7 +33,7 @@ def function_offset(path: str, name: str) -> int:
             for kind, _, offset, start, _, size, *_ in _table(image, _SEGMENT, *_segments(image)):
                 if kind == _PT_LOAD and start <= address < start + size:
                     return int(offset + address - start)
-    except (struct.error, IndexError) as err:
+    except (struct.error, IndexError, OverflowError) as err:
         raise FormatError(f"{path}: is damaged ({err}): name the C library of the traced programs") from err
     raise FormatError(f"{path}: exports no function {name}: name the C library of the traced programs")
 
