@@ -162,6 +162,10 @@ def run(
 @command.command("replay")
 @click.argument("file")
 @_shown
+@click.option(
+    "-o", "--output", metavar="OUT", help="Also write our own recording to OUT: only words that mean something, no kernel addresses."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No stream (with -o).")
 def replay(
     file: str,
     patterns: tuple[str, ...],
@@ -172,6 +176,8 @@ def replay(
     errors: bool,
     everything: bool,
     as_json: bool,
+    quiet: bool,
+    output: str | None,
 ) -> int:
     """Show a recorded trace as if it ran now.
 
@@ -180,17 +186,16 @@ def replay(
     missing.
     """
     from pcifma.xpv.decode import Decoder  # noqa: PLC0415
-    from pcifma.xpv.recording import opened  # noqa: PLC0415
+    from pcifma.xpv.recording import Copy, opened  # noqa: PLC0415
     from pcifma.xpv.report import Style  # noqa: PLC0415
 
-    style = Style(as_json, arguments, flow, errors, sums)
+    style = Style(as_json, arguments, flow, errors, sums, quiet)
     report = _report(patterns, style, everything=everything)
-    with opened(file) as recording:
-        layer, again = recording.survey()
-        decoder = Decoder(layer, again)
+    with opened(file) as recording, Copy(recording, output) as copy:
+        decoder = Decoder(*recording.survey())
         report.begin()
         try:
-            for record in recording.records():
+            for record in copy.records(decoder):
                 report.feed(decoder.feed(record))
         finally:  # what came before damage is shown
             report.flush()

@@ -61,12 +61,18 @@ class Decoder:
             self.gaps += 1
             self.close()  # a return that comes now may belong to a call that was lost: none is paired across the gap
             yield record
-        elif record.layer != self.layer:
+        elif not self.takes(record):
             return
         elif isinstance(record, Enter):
             yield from self._enter(record)
-        elif record.again == self.again:
+        else:
             yield from self._exit(record)
+
+    def takes(self, record: Record) -> bool:
+        """Tell whether *record* is of the probes that count here."""
+        if isinstance(record, Lost):
+            return True
+        return record.layer == self.layer and (isinstance(record, Enter) or record.again == self.again)
 
     def close(self) -> None:
         """Count the calls that are still open: the trace ended, or has a gap, before they did."""

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
 from pcifma.errors import UsageError
 from pcifma.xpv.command import Child, runs, spawn, threads
 from pcifma.xpv.decode import Decoder
 from pcifma.xpv.definition import Place, TraceError
-from pcifma.xpv.recording import Writer, header, trailer
+from pcifma.xpv.recording import Writer, created, header, trailer
 from pcifma.xpv.report import Print, Report
 from pcifma.xpv.session import CLOCK, Session, kernel_place, library_place
 from pcifma.xpv.tracefs import Tracefs, mounted
@@ -102,7 +101,7 @@ def trace(request: Request, report: Report, warn: Print) -> Outcome:
         stop = stack.enter_context(_signals())
         fs = mounted()
         spot = place(request, fs, warn)
-        recording = stack.enter_context(_output(request.output)) if request.output else None
+        recording = stack.enter_context(created(request.output)) if request.output else None
         child = stack.enter_context(contextlib.closing(spawn(request.command_line))) if request.command_line is not None else None
         session = stack.enter_context(Session(fs, spot, request.buffer_kb, _tids(request, child)))
         _tell(session, warn)
@@ -163,10 +162,3 @@ def _finish(session: Session, decoder: Decoder, report: Report, writer: Writer |
     if writer:
         writer.file.write(trailer(writer.events, decoder.lost).encode())
     report.finish(decoder, garbled=session.garbled, status=child.status if child else None)
-
-
-def _output(path: str) -> BinaryIO:
-    try:
-        return Path(path).open("wb")
-    except OSError as err:
-        raise UsageError(f"{path}: {err.strerror}: give -o a file that can be written") from err

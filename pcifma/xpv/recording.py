@@ -6,6 +6,7 @@ a trailer: a recording without one was cut short.
 """
 
 import gzip
+import os
 import re
 import shutil
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from pcifma.errors import FormatError, SourceError
+from pcifma.errors import FormatError, SourceError, UsageError
 from pcifma.xpv.call import Call
 from pcifma.xpv.decode import DM_OP, HYPERCALL, MMAP, Decoder
 from pcifma.xpv.line import Enter, Exit, Layer, Lost, Record, parse
@@ -140,6 +141,14 @@ def _unpacked(name: str, file: IO[bytes]) -> Recording:
     return Recording(name, cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file)
 
 
+def created(path: str) -> BinaryIO:
+    """Return the file *path*, made anew, for a recording. Raises UsageError if it cannot be written."""
+    try:
+        return Path(path).open("wb")
+    except OSError as err:
+        raise UsageError(f"{path}: {err.strerror}: give -o a file that can be written") from err
+
+
 def header(clock: str, layer: Layer, kernel: str) -> str:
     """Return the first lines of our own recording: the format, the trace clock, whose probes, and the kernel's release."""
     return f"{MAGIC}\n# clock: {clock}\n# probes: {layer}\n# kernel: {kernel}\n"
@@ -223,3 +232,41 @@ def _exit_text(record: Exit, calls: tuple[Call, ...]) -> str:
         return text + "\n"
     kept = [word if place in places else 0 for place, word in enumerate(record.behind0)]
     return f"{text} op={record.op}{_list('r', tuple(kept))}\n"
+
+
+@dataclass(slots=True)
+class Copy:
+    """Writes *recording*, as it is read, as our own to the file *path*; does nothing if *path* is None.
+
+    A context; refuses to copy onto itself.
+    """
+
+    recording: Recording
+    path: str | None
+    _file: BinaryIO | None = None
+
+    def __enter__(self) -> "Copy":
+        """Make the file. Raises UsageError if it cannot be, or is the recording itself."""
+        if self.path is not None:
+            if os.path.realpath(self.path) == os.path.realpath(self.recording.name):
+                raise UsageError(f"{self.path}: is the recording itself: give -o another file")
+            self._file = created(self.path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def records(self, decoder: Decoder) -> Iterator[Record]:
+        """Yield the recording's records, and write those that *decoder* takes."""
+        if self._file is None:
+            yield from self.recording.records()
+            return
+        writer = Writer(self._file)
+        self._file.write(header("as recorded", decoder.layer, "as recorded").encode())
+        for record in self.recording.records():
+            if decoder.takes(record):
+                writer.write(record)
+            yield record
+        self._file.write(trailer(writer.events, decoder.lost).encode())

@@ -150,6 +150,25 @@ def test_replay_shows_what_comes_before_the_damage(pcifma: Pcifma, tmp_path: Pat
     assert len(err.splitlines()) == 1
 
 
+def test_replay_copies_without_stale_words(pcifma: Pcifma, tmp_path: Path) -> None:
+    clean = str(tmp_path / "clean.trace")
+    _, lines, _ = pcifma("replay", SAMPLE, "-q", "-o", clean)
+    assert lines == []
+    assert "ffff888000000000" in Path(SAMPLE).read_text()
+    assert "ffff888000000000" not in Path(clean).read_text()
+    _, first, _ = pcifma("replay", SAMPLE, "--args")
+    _, again, _ = pcifma("replay", clean, "--args")
+    assert again == first
+
+
+def test_replay_does_not_copy_onto_itself(pcifma: Pcifma, tmp_path: Path) -> None:
+    own = tmp_path / "own.trace"
+    own.write_bytes(Path(SAMPLE).read_bytes())
+    status, _, err = pcifma("replay", str(own), "-o", str(own))
+    assert (status, own.read_bytes()) == (2, Path(SAMPLE).read_bytes())
+    assert "is the recording itself" in err
+
+
 def test_replay_refuses_a_bad_probe_before_reading(pcifma: Pcifma) -> None:
     status, _, err = pcifma("replay", "no-such-file", "-n", "nosuch")
     assert status == 2
