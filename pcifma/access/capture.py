@@ -21,6 +21,7 @@ DEVICE_LIMIT = 16384  # the largest hosts with all their Virtual Functions have 
 COMPLAINT_LIMIT = 1000
 _ROW_BYTES = 16
 _LINE_LIMIT = 4096  # no logger makes longer rows; a longer line is somebody's binary
+_PLAIN_ROW = re.compile(r"([0-9a-f]{2,3}): ((?:[0-9a-f]{2} ){15}[0-9a-f]{2})")
 _OFFSET = re.compile(r"(?:^|(?<=[^0-9A-Za-z]))[0-9a-fA-F]{2,3}$")
 _ADDRESS = re.compile(r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$)")
 _COUNTED = re.compile(r"[\d\s]+")  # what differs between the prefixes of one log: digits and spaces
@@ -78,6 +79,9 @@ class _Reader:
             self.complaints[line, what] = None
 
     def line(self, number: int, text: str) -> None:
+        if plain := _PLAIN_ROW.fullmatch(text):  # as lspci wrote it: nearly all lines there are
+            self.row(number, int(plain[1], 16), bytes.fromhex(plain[2]), "")
+            return
         if len(text) > _LINE_LIMIT:
             return
         before, colon, after = text.rpartition(": ")
@@ -153,7 +157,7 @@ def _hex_bytes(text: str) -> bytes | None:
 
 
 def _shape(prefix: str) -> str:
-    return _COUNTED.sub("0", prefix).strip("0")
+    return _COUNTED.sub("0", prefix).strip("0") if prefix else ""
 
 
 def _cut_short(offset: int) -> str:
