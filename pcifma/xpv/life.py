@@ -33,7 +33,8 @@ class Act:
     def error(self) -> str | None:
         """Its error's name, None if it did not fail or the failure is an ordinary one."""
         name = error_name(self.done) if self.done else None
-        return None if name in HARMLESS.get(self.site, ()) else name
+        harmless = (*HARMLESS.get((self.site, None), ()), *HARMLESS.get((self.site, self.first), ()))
+        return None if name in harmless else name
 
     @property
     def first(self) -> int | None:

@@ -14,7 +14,7 @@ from pcifma.xpv.decode import Decoder
 from pcifma.xpv.definition import Place, TraceError
 from pcifma.xpv.recording import Writer, created, header, trailer
 from pcifma.xpv.report import Print, Report
-from pcifma.xpv.session import CLOCK, Session, kernel_place, library_place
+from pcifma.xpv.session import CLOCK, SYSCALL, Session, kernel_place, library_place
 from pcifma.xpv.tracefs import Tracefs, mounted
 
 HYPERVISOR = Path("/sys/hypervisor/type")
@@ -80,9 +80,8 @@ def place(request: Request, fs: Tracefs, warn: Print) -> Place:
         return found
     found = library_place(request.pid)
     why = "" if kprobes else "this kernel has no kprobes: "
-    warn(
-        f"{why}watching ioctl in {found.spot.rpartition(':')[0]}: static programs and other C libraries are not seen, errors have no number"
-    )
+    numbers = "" if fs.has(f"events/{SYSCALL}") else ", and errors have no number (CONFIG_FTRACE_SYSCALLS)"
+    warn(f"{why}watching ioctl in {found.spot.rpartition(':')[0]}: static programs and other C libraries are not seen{numbers}")
     return found
 
 

@@ -219,9 +219,9 @@ CONTROL = frozenset(
         _UNMAP_PIRQ,
     )
 )
-# Errors that belong to an ordinary course of things: PV domains have no log-dirty mode to switch off on a Xen without shadow paging,
-# destroy is continued until it is done.
-HARMLESS: Mapping[Site, tuple[str, ...]] = {
-    ("domctl", "shadow_op"): ("EINVAL", "EOPNOTSUPP"),
-    ("domctl", "destroydomain"): ("EAGAIN", "ERESTART"),
+# Errors that belong to an ordinary course of things, by call and first word of its body (None: any). PV domains have no log-dirty mode to
+# switch off on a Xen without shadow paging; a destroy is continued until it is done.
+HARMLESS: Mapping[tuple[Site, int | None], tuple[str, ...]] = {
+    (("domctl", "shadow_op"), 0): ("EINVAL", "EOPNOTSUPP"),
+    (("domctl", "destroydomain"), None): ("EAGAIN", "ERESTART"),
 }

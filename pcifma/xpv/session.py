@@ -13,13 +13,13 @@ import platform
 import re
 import select
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pcifma.errors import FormatError, PcifmaError
+from pcifma.errors import FormatError
 from pcifma.xpv.definition import FUNCTION, MODULE, Place, TraceError, entry, filters, leaving, registers, trial
 from pcifma.xpv.elf import function_offset
-from pcifma.xpv.line import Lost, Record, parse
+from pcifma.xpv.line import Exit, Lost, Record, parse
 from pcifma.xpv.tracefs import Tracefs
 
 CLOCK = "mono"
@@ -29,6 +29,8 @@ _UNIMPLEMENTED = 0x50FF
 # Addresses that no structure of ours has: what is looked for in registers and on the stack.
 _MARKS = (0x5A17C0D1, 0x2B3D4F61, 0x13579BDF, 0x6E5D4C3B)
 _LIBC = re.compile(r"(libc[.-].*so.*|ld-musl-.*)\Z")
+SYSCALL = "syscalls/sys_exit_ioctl"
+_FAILED = re.compile(r".{0,17}-(\d{1,10}) .*: sys_ioctl -> 0x([0-9a-f]{16})\Z")
 _STAT = re.compile(r"^(?:overrun|dropped events): (\d+)$", re.MULTILINE)
 PRIVCMD = "/dev/xen/privcmd"
 
@@ -77,6 +79,7 @@ class Session:
     address: str | None = None
     swept: tuple[str, ...] = ()
     garbled: int = 0
+    _errnos: dict[int, int] = field(default_factory=dict)
     _lost: int = 0
     _rest: bytes = b""
     _clean: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -115,7 +118,11 @@ class Session:
             self._set("set_event_pid", " ".join(map(str, self.tids)))
 
     def start(self) -> None:
-        """Let events flow."""
+        """Let events flow. The C library hides errno from its caller's probe; the system call's own event, where there is one, tells it."""
+        if self.place.layer == "library" and self.tracefs.has(f"instances/{self.name}/events/{SYSCALL}"):
+            self._set(f"events/{SYSCALL}/filter", "ret < 0")
+            self._set(f"events/{SYSCALL}/enable", "1")
+            self._clean.callback(self._set, f"events/{SYSCALL}/enable", "0")
         self._set(f"events/{self.name}/enable", "1")
 
     def _set(self, name: str, text: str) -> None:
@@ -181,6 +188,10 @@ class Session:
                 yield from self._parsed(line.decode("utf-8", "backslashreplace"))
 
     def _parsed(self, line: str) -> Iterator[Record]:
+        failed = _FAILED.match(line) if self.place.layer == "library" else None
+        if failed:
+            self._errnos[int(failed[1])] = int(failed[2], 16) - 2**64
+            return
         try:
             record = parse(line)
         except FormatError:  # a process may carry a line break in its name; the tracer must not stop for it
@@ -188,6 +199,8 @@ class Session:
             return
         if isinstance(record, Lost):
             self._lost += record.count
+        if isinstance(record, Exit):
+            record = replace(record, result=self._errnos.pop(record.tid, -1)) if record.result == -1 else record
         if record is not None:
             yield record
 
@@ -222,8 +235,3 @@ def _holds_marks(values: list[int]) -> bool:
     # In the C library, calls of others (the tracer's own reads and writes) come in between.
     marks = iter(values)
     return all(mark in marks for mark in _MARKS)
-
-
-def why_not(error: PcifmaError) -> str:
-    """Return *error*'s message in one line, for a warning."""
-    return " ".join(str(error).split())

@@ -285,6 +285,14 @@ def test_migration_on_one_host_runs_the_new_domain_first() -> None:
     assert [sentence for finding in late.findings for sentence in finding.sums] == ["domain 7 was paused before domain 8 was unpaused"]
 
 
+def test_log_dirty_mode_that_cannot_be_had_is_a_failure() -> None:
+    steps = migrate()
+    steps["shadow-op ENABLE_LOGDIRTY"] = call(domctl(10, 7, 2, comm=HELPER), -22)
+    finding = one(*steps.values())
+    assert finding.failed == ["shadow-op at 0.000000 by libxl-save-help[1]: EINVAL"]
+    assert finding.missing == ["shadow-op ENABLE_LOGDIRTY"]
+
+
 def test_daemons_take_no_part() -> None:
     assert examined(call(domctl(3, 7, comm="xenstored"))).findings == []
 
