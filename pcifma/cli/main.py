@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "coverage": "For each Function: who would hear an error, and why not.",
     "topology": "The fabric as a tree, health marked.",
     "replay": "A recording through the whole path.",
+    "decode": "Explain a register's value, or the error reports of a log.",
     "plugins": "What is loaded or loadable, and each one's check.",
     "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",
 }

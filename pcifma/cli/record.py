@@ -62,5 +62,3 @@ def report(recording: Recording, directory: Path) -> list[str]:
     if short:
         lines.append(f"64 bytes only of {len(short)} Functions: run it as root to have them whole")
     return [*lines, "Written to hardware: nothing"]
-
-

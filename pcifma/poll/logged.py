@@ -7,8 +7,8 @@ One error that a log tells twice, by the kernel's line and by its tracepoint, is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -20,6 +20,7 @@ from pcifma.event.ereport import Ereport, PayloadValue, Severity
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
+from pcifma.plugin.bits import error_bits
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.loader import Plugin
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
@@ -27,6 +28,7 @@ from pcifma.poll.absence import REMEDIES
 from pcifma.poll.diagnosed import case
 from pcifma.poll.ereport import Maker, Moment, Seen, Subject, described
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.catalogue import register_at
 from pcifma.regs.exp import DevType
 from pcifma.regs.table import Location
 
@@ -43,14 +45,14 @@ class Told:
 
     report: AnyReport
     shown: tuple[Shown, ...]
-    sources: list[str] = field(default_factory=lambda: ["log"])
+    sources: list[str]
 
 
-def told(reports: Iterable[AnyReport]) -> Iterator[Told]:
+def told(reports: Iterable[AnyReport], source: str = "log") -> Iterator[Told]:
     """Reports with those taken together that tell one error twice."""
     window: deque[Told] = deque()
     for report in reports:
-        new = Told(report, tuple(shown(report)))
+        new = Told(report, tuple(shown(report)), [source])
         if isinstance(report, AerEvent) and _merged(report, window):
             continue
         if isinstance(report, AerError):
@@ -86,9 +88,13 @@ def _explain(error: AerError, window: deque[Told]) -> None:
 
 
 class Logged:
-    """Makes the events of one log. *name* stands for the host, *boot* is the log's identity. *failures* names plugins set aside."""
+    """Makes the events of one log. *name* stands for the host, *boot* is the log's identity, *source* where the words come from.
 
-    def __init__(self, name: str, boot: str, plugins: Sequence[Plugin]) -> None:
+    A Function with nothing to say makes no snapshot, unless *every* is asked for.
+    """
+
+    def __init__(self, name: str, boot: str, plugins: Sequence[Plugin], *, source: str = "log", every: bool = False) -> None:
+        self._source, self._every = source, every
         self.maker = Maker(name, boot, Fabric(boot, {}))
         self._plugins = [(plugin, Guard(plugin.name, self._set_aside)) for plugin in plugins]
         self._failures: list[tuple[str, BaseException]] = []
@@ -96,7 +102,7 @@ class Logged:
 
     def events(self, reports: Iterable[AnyReport]) -> Iterator[Ereport | ListEvent]:
         """The ereports (and, of another fault manager's faults, cases) of *reports*, in their order."""
-        for one in told(reports):
+        for one in told(reports, self._source):
             when = _moment(one.report, self._tick)
             for sight in one.shown:
                 yield from self._of(sight, one, when)
@@ -115,7 +121,7 @@ class Logged:
         if sight.gone:
             yield self._marked(self.maker.unread(subject, "gone", REMEDIES["gone"], seen, occurrence=when.tick), one, note)
         found = [*self._findings(sight, subject, when), *((_condition(c, subject.target), "core") for c in sight.conditions)]
-        if found:
+        if found or self._every:
             words = {(subject.target, location): word for location, word in sight.words.items()}
             yield self._marked(self.maker.snapshot_of(subject, words, seen), one, note)
             for finding, plugin in found:
@@ -134,6 +140,9 @@ class Logged:
                     known.add(key)
                     word = None if isinstance(finding.evidence.location, str) else now.word(finding.evidence.location)
                     yield described(_with_severity(finding, sight), word), plugin.name
+        spoken = {location.capability for location, _ in known if not isinstance(location, str)} | _SPOKEN_FOR
+        for finding in _by_table(sight, subject.target, spoken):
+            yield described(finding, now.word(_place(finding))), "core"
 
     def _marked(self, event: Ereport, one: Told, note: dict[str, PayloadValue]) -> Ereport:
         return msgspec.structs.replace(event, sources=list(one.sources), payload=event.payload | note)
@@ -144,6 +153,25 @@ class Logged:
 
 def _normalise(plugin: Plugin, now: Snapshot) -> list[Finding]:
     return list(plugin.source.normalise(now, None))
+
+
+# Of these registers the plugins decide what is an error; what they leave out is explained by another bit.
+_SPOKEN_FOR = frozenset({"", "CAP_EXP", "ECAP_AER"})
+
+
+def _by_table(sight: Shown, target: Target, spoken: Set[str]) -> Iterator[Finding]:
+    # Registers that no plugin has spoken of: whatever the tables call an error is one. No set bit is silent.
+    for location, word in sight.words.items():
+        row = register_at(location) if location.capability not in spoken else None
+        for bit, field in error_bits(row[1], word) if row is not None and row[1].access.clearable else ():
+            class_ = f"ereport.{field.ereport}" if field is not None else "ereport.io.pciex.unknown"
+            severity = (field.severity if field is not None else None) or "nonfatal"
+            yield Finding(class_, Evidence(target, location, bit), severity)
+
+
+def _place(finding: Finding) -> Location:
+    assert not isinstance(finding.evidence.location, str)
+    return finding.evidence.location
 
 
 def _moment(report: AnyReport, tick: int) -> Moment:
@@ -171,7 +199,7 @@ def _function(sight: Shown) -> Function:
 
 
 def _note(sight: Shown, one: Told) -> dict[str, PayloadValue]:
-    note: dict[str, PayloadValue] = {"line": one.report.line}
+    note: dict[str, PayloadValue] = {"line": one.report.line} if one.report.line else {}
     if sight.bdf is None:
         note["unaddressed"] = True
     if one.report.doubts:

@@ -84,8 +84,7 @@ def test_control_bytes_never_come_through() -> None:
 
 
 def test_utf_16_of_a_windows_terminal_is_read() -> None:
-    with io.BufferedReader(io.BytesIO(f"[    1.000000] {MESSAGE}\r\n".encode("utf-16"))) as log:
-        assert [line.text for line in lines(log)] == [MESSAGE]
+    assert [line.text for line in all_lines(f"[    1.000000] {MESSAGE}\r\n".encode("utf-16"))] == [MESSAGE]
 
 
 def test_wrapped_message_is_put_together() -> None:

@@ -375,7 +375,7 @@ def _(report: PhbDiag) -> Iterator[Shown]:
     words |= _header(dwords("RootErrLog", 4))
     words |= _single(words)
     conditions = tuple(c for name in _PHB_ROWS for c in _phb_row(report.kind, name, row(name, 1)))
-    yield Shown(Bdf(report.number, 0, 0, 0), words, conditions, state=True, vendor=0x1014, dev_type=DevType.ROOT_PORT)
+    yield Shown(Bdf(report.number, 0, 0, 0), words, conditions, state=True, dev_type=DevType.ROOT_PORT)
 
 
 def _phb_row(kind: str, name: str, words: tuple[int, ...]) -> Iterator[Condition]:

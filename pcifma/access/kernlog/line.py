@@ -108,7 +108,10 @@ def _physical(source: BinaryIO) -> Iterator[tuple[int, str]]:
 
 def _encoding(source: BinaryIO) -> str:
     # Terminal programs on Windows save their scroll-back as UTF-16.
-    head = source.peek(2)[:2] if isinstance(source, io.BufferedReader) else b""
+    if not source.seekable():
+        return "utf-8"
+    head = source.read(2)
+    source.seek(-len(head), io.SEEK_CUR)
     return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
 
 

@@ -1,0 +1,155 @@
+"""The reports of a log as a person reads them: the worst Function first, repeats folded, words before numbers, lines to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pcifma.cli.meaning import meaning
+from pcifma.cli.name import names_of
+from pcifma.cli.severity import COLOURS, MARGIN, ORDER, SHORT_NAMES, WORDS, line
+from pcifma.cli.text import clean, plural
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.poll.ereport import UNREAD_CLASS
+
+# A storm of millions has few kinds; what comes after so many is counted, not shown.
+_KINDS = 2000
+_UNKNOWN_ID = (0xFFFF, 0xFFFF)
+_INDENT = " " * (MARGIN + 2)
+
+
+@dataclass(slots=True)
+class _Kind:
+    # One error bit of one Function, however often the log reports it. *lines*: of the first and the last report.
+    event: Ereport
+    times: int = 0
+    lines: tuple[int, int] = (0, 0)
+    header: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    kinds: dict[tuple[str, ...], _Kind] = field(default_factory=dict)
+    ids: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: list[ListEvent] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, event: Ereport | ListEvent) -> None:
+        if isinstance(event, ListEvent):
+            if len(self.faults) < _KINDS:
+                self.faults.append(event)
+        elif event.class_ == FABRIC_CLASS:
+            self._identify(event)
+        else:
+            self._count(event)
+
+    def _identify(self, event: Ereport) -> None:
+        found = event.payload.get("vendor_id"), event.payload.get("device_id")
+        if isinstance(found[0], int) and isinstance(found[1], int) and found != _UNKNOWN_ID and len(self.ids) < _KINDS:
+            self.ids[event.device] = (found[0], found[1])
+
+    def _count(self, event: Ereport) -> None:
+        payload = event.payload
+        key = (
+            _place(event),
+            event.class_,
+            event.severity,
+            *(str(payload.get(k)) for k in ("register", "bit", "masked")),
+            str(event.residue),
+        )
+        kind = self.kinds.get(key)
+        if kind is None:
+            if len(self.kinds) >= _KINDS:
+                self.more += 1
+                return
+            kind = self.kinds[key] = _Kind(event)
+        at = payload.get("line")
+        number = at if isinstance(at, int) else 0
+        kind.times += event.count
+        kind.lines = (kind.lines[0] or number, number)
+        kind.header = kind.header or str(payload.get("tlp", ""))
+        doubts = payload.get("doubts")
+        kind.doubts = kind.doubts or (tuple(str(d) for d in doubts) if isinstance(doubts, list) else ())
+
+
+def _place(event: Ereport) -> str:
+    return "a Function without address" if event.payload.get("unaddressed") else event.device
+
+
+def sheet(name: str, events: Iterable[Ereport | ListEvent]) -> Iterator[str]:
+    """The lines of the report."""
+    found = _Found()
+    for event in events:
+        found.add(event)
+    yield _heading(name, found)
+    for fault in found.faults:
+        yield from _fault(fault)
+    yield from _by_place(found)
+    if found.more:
+        yield line("more", f"{plural(found.more, 'report')} of other kinds: pcifma decode --log FILE --json has all of them")
+
+
+def _heading(name: str, found: _Found) -> str:
+    times = sum(kind.times for kind in found.kinds.values())
+    if not times and not found.faults:
+        return f"{clean(name)}  no error report of a known form"
+    places = {_place(kind.event) for kind in found.kinds.values()}
+    faults = f", {plural(found.faults, 'diagnosed fault')}" if found.faults else ""
+    return f"{clean(name)}  {plural(times, 'reported bit')} of {plural(places, 'Function')}{faults}"
+
+
+def _fault(fault: ListEvent) -> Iterator[str]:
+    yield line("FAULT", f"{clean(fault.code)}  case {clean(fault.uuid)}  {clean(fault.severity)}", "red")
+    for suspect in fault.fault_list:
+        where = "  ".join(filter(None, (clean(suspect.device), clean(suspect.location))))
+        yield f"{_INDENT}{suspect.certainty}%  {clean(suspect.class_)}  {where}".rstrip()
+
+
+def _by_place(found: _Found) -> Iterator[str]:
+    places: dict[str, list[_Kind]] = {}
+    for kind in found.kinds.values():
+        places.setdefault(_place(kind.event), []).append(kind)
+    named = names_of(found.ids.values())
+    for place in sorted(places, key=lambda p: min(_rank(k.event) for k in places[p])):
+        kinds = sorted(places[place], key=lambda k: _rank(k.event))
+        worst = kinds[0].event
+        who = clean(named[found.ids[place]]) if place in found.ids else ""
+        yield line(_word(worst), "  ".join(filter(None, (place, who))), None if worst.residue else COLOURS.get(worst.severity))
+        for kind in kinds:
+            yield from _bit(kind)
+
+
+def _rank(event: Ereport) -> int:
+    return ORDER.index(event.severity)
+
+
+def _word(event: Ereport) -> str:
+    if event.class_ == UNREAD_CLASS:
+        return "GONE"
+    return "residue" if event.residue else WORDS[event.severity]
+
+
+def _bit(kind: _Kind) -> Iterator[str]:
+    event, payload = kind.event, kind.event.payload
+    if event.class_ == UNREAD_CLASS:
+        yield f"{_INDENT}{payload.get('remedy')}  {_when(kind)}"
+        return
+    register = str(payload.get("register", ""))
+    marks = "".join(f" ({mark})" for mark, there in (("masked", payload.get("masked")), ("residue", event.residue)) if there)
+    leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
+    what = f"{WORDS[event.severity].lower()}  {leaf}  {SHORT_NAMES.get(register, register)} bit {payload.get('bit')}{marks}"
+    yield f"{_INDENT}{clean(str(payload.get('name', 'undefined bit')))}  {what}  {_when(kind)}"
+    if text := meaning(event.class_):
+        yield f"{_INDENT}  {text}"
+    if kind.header:
+        yield f"{_INDENT}  header: {clean(kind.header)}"
+    for doubt in kind.doubts:
+        yield f"{_INDENT}  the text contradicts itself: {clean(doubt)}"
+
+
+def _when(kind: _Kind) -> str:
+    first, last = kind.lines
+    lines = f"line {first}" if first == last else f"lines {first} to {last}"
+    return lines if kind.times == 1 else f"{kind.times} times, {lines}"

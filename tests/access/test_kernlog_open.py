@@ -1,0 +1,53 @@
+"""A log is read whole whatever it comes in, twice if need be, and its identity is that of its bytes."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pcifma.access.kernlog.open import open_log
+from pcifma.access.open import boot_of
+from pcifma.errors import FormatError, SourceError
+
+TEXT = b"a 0000:01:00.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)\n"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+def test_packed_log_reports_the_same(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(pack(TEXT))
+    with open_log(str(path)) as log:
+        assert (log.name, log.boot) == ("log", boot_of(path.read_bytes()))
+        assert [str(r.bdf) for r in log.reports() if hasattr(r, "bdf")] == ["0000:01:00.0"]
+
+
+def test_pipe_is_kept_while_it_is_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(TEXT,))
+    writer.start()
+    with open_log(str(path)) as log:
+        assert (log.boot, len(list(log.reports()))) == (boot_of(TEXT), 1)
+    writer.join()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_damaged_packing_names_the_file(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "log"
+    whole = pack(os.urandom(4096))
+    for damaged in (whole[:-20], whole[:40] + bytes(20) + whole[60:]):
+        path.write_bytes(damaged)
+        with open_log(str(path)) as log, pytest.raises(FormatError, match=f"^{path}: cannot be unpacked"):
+            list(log.reports())
+
+
+def test_file_that_cannot_be_opened_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="give a file of kernel, firmware or tool output"), open_log(str(tmp_path / "none")):
+        pass

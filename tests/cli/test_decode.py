@@ -1,0 +1,228 @@
+"""`pcifma decode` as a command: registers by every name, logs in every packing, exit statuses, JSON lines, words for people."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.logdata import DATA
+
+from pcifma.cli.main import run
+from pcifma.cli.meaning import meaning
+from pcifma.cli.word import SHORT_NAMES, words
+from pcifma.errors import UsageError
+from pcifma.regs.catalogue import CAPABILITIES, register_at
+from pcifma.regs.table import Location
+
+PORT = "pcieport 0000:00:1c.5: "
+CORRECTED = f"{PORT}PCIe Bus Error: severity=Corrected, type=Data Link Layer, (Transmitter ID)\n"
+STATUS = f"{PORT}  device [8086:9d15] error status/mask=00001000/00002000\n"
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+Decode = Callable[..., Done]
+
+
+@pytest.fixture
+def decode(capsysbinary: pytest.CaptureFixture[bytes]) -> Decode:
+    def run_inside(*tokens: str | Path) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            run(["decode", *map(str, tokens)])
+        captured = capsysbinary.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return Done(exit_.value.code, captured.out, captured.err)
+
+    return run_inside
+
+
+def piped(*tokens: str | Path, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-I", "-c", "from pcifma.cli.main import run; run()", "decode", *map(str, tokens)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120)
+
+
+def lines(done: Done | subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_error_bit_of_a_value_exits_1(decode: Decode) -> None:
+    done = decode("ECAP_AER+4.l", "0x00040000", "--json")
+    found = lines(done)
+    assert done.returncode == 1
+    assert [line["class"] for line in found] == ["ereport.io.pci.fabric", "ereport.io.pciex.tl.mtlp", "sweep.summary"]
+    assert (found[1]["severity"], found[1]["payload"]["bit"], found[1]["sources"]) == ("fatal", 18, ["value"])
+    assert found[2] == {
+        "class": "sweep.summary",
+        "version": 1,
+        "functions": 1,
+        "read": 1,
+        "unread": {},
+        "ereports": 1,
+        "residue": 0,
+        "writes": 0,
+    }
+
+
+def test_residue_of_a_value_exits_0_and_is_named(decode: Decode) -> None:
+    done = decode("DevSta", "9")
+    assert done.returncode == 0
+    assert b"residue  Unsupported Request Detected  bit 3  tl.ur" in done.stdout
+
+
+def test_value_without_error_bits_is_explained_in_fields(decode: Decode) -> None:
+    done = decode("LnkSta", "1043", "--json")
+    assert done.returncode == 0
+    assert lines(done)[0]["payload"]["fields"] == [
+        "CAP_EXP+12.w Current Link Speed 8.0 GT/s",
+        "CAP_EXP+12.w Negotiated Link Width 4",
+        "CAP_EXP+12.w Slot Clock Configuration",
+    ]
+
+
+def test_severity_register_beside_it_decides(decode: Decode) -> None:
+    done = decode("UESta=4000", "UESvrt=4000", "UEMsk=4000", "--json", "--device", "0000:04:00.0")
+    (found,) = [line for line in lines(done) if line["class"].endswith(".cto")]
+    assert (found["severity"], found["payload"]["masked"], found["device"]) == ("fatal", True, "0000:04:00.0")
+    assert "severity-assumed" not in found["payload"]
+
+
+def test_header_log_is_one_header(decode: Decode) -> None:
+    done = decode("HeaderLog", "60000008", "040000ff", "00000001", "f0001000")
+    assert done.stdout.decode().splitlines() == [
+        "Header Log  ECAP_AER+1c.l = 60000008 040000ff 00000001 f0001000",
+        "         MWr64 8 DW, requester 0000:04:00.0, to 0x1_f000_1000",
+    ]
+
+
+def test_root_error_status_needs_no_type(decode: Decode) -> None:
+    done = decode("aer.root_error_status", "0x41")
+    assert done.returncode == 1
+    assert b"FATAL    Fatal Error Messages Received  bit 6  rc.fe-msg" in done.stdout
+
+
+def test_type_chooses_between_layouts(decode: Decode) -> None:
+    done = decode("ECAP_AER+2c.l", "0x80", "--type", "pcie-to-pci-bridge")
+    assert b"Uncorrectable Data Error" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("tokens", "complaint"),
+    [
+        ((), "give either REGISTER VALUE or --log FILE"),
+        (("DevSta",), "its value is missing"),
+        (("DevSta", "12345"), "which has 16 bits"),
+        (("DevSta", "UESta", "1"), "comes its value in hexadecimal"),
+        (("nonsense", "1"), "nonsense"),
+        (("UESta", "1", "--type", "toaster"), "there are endpoint"),
+        (("UESta", "1", "--device", "x"), "no Function address"),
+        (("UESta", "1", "--log", "x"), "give either"),
+        (("--log", "x", "--flit"), "not with --log"),
+        (("--log", "/nonexistent/dmesg"), "/nonexistent/dmesg: No such file or directory: give a file"),
+        (("--log", "/"), "/: Is a directory: give a file"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(decode: Decode, tokens: tuple[str, ...], complaint: str) -> None:
+    done = decode(*tokens)
+    assert done.returncode == 2
+    assert complaint in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+
+
+def test_log_gives_json_lines_and_a_trailer(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "dmesg.txt"
+    log.write_text((CORRECTED + STATUS) * 2)
+    done = decode("--log", log, "--json")
+    found = lines(done)
+    assert done.returncode == 1
+    assert [line["class"].rpartition(".")[2] for line in found] == ["fabric", "rto", "fabric", "rto", "summary"]
+    assert (found[1]["host"], found[3]["payload"]["line"]) == ("dmesg.txt", 3)
+    assert (found[-1]["functions"], found[-1]["ereports"]) == (1, 2)
+
+
+def test_log_on_standard_input_has_the_boot_of_its_bytes(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "dmesg.txt"
+    log.write_text(CORRECTED + STATUS)
+    nameless, named = lines(piped("--log", "-", "--json", stdin=log.read_bytes())), lines(decode("--log", log, "--json"))
+    assert nameless[0]["host"] == "stdin"
+    assert nameless[0]["boot"] == named[0]["boot"]
+
+
+def test_log_of_nothing_exits_0() -> None:
+    done = piped("--log", "-", stdin=b"all is well\n")
+    assert (done.returncode, done.stdout) == (0, b"stdin  no error report of a known form\n")
+
+
+def test_repeats_are_folded_for_people(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "dmesg.txt"
+    log.write_text((CORRECTED + STATUS) * 9)
+    text = decode("--log", log).stdout.decode().splitlines()
+    assert text[0] == "dmesg.txt  9 reported bits of 1 Function"
+    assert text[1].startswith("CORR     0000:00:1c.5")
+    assert text[2] == "           Replay Timer Timeout  corr  dl.rto  CESta bit 12  9 times, lines 1 to 17"
+    assert text[3].strip() == meaning("ereport.io.pciex.dl.rto")
+
+
+def test_packed_log_is_unpacked_and_a_damaged_one_named(decode: Decode, tmp_path: Path) -> None:
+    packed = tmp_path / "kern.log.gz"
+    packed.write_bytes(gzip.compress((CORRECTED + STATUS).encode()))
+    assert decode("--log", packed).returncode == 1
+    packed.write_bytes(packed.read_bytes()[:-12])
+    done = decode("--log", packed)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert b"cannot be unpacked to its end" in done.stderr
+
+
+def test_hostile_bytes_do_not_reach_the_terminal(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "dmesg.txt"
+    log.write_bytes(
+        b"0000:64:00.0 PCI bridge: \x1b[31mEvil\x07 \xe2\x80\xae(rev 07)\n\tUESta:\tDLP+ SDES- TLP-\n" + (CORRECTED + STATUS).encode()
+    )
+    out = decode("--log", log).stdout
+    assert b"\x1b" not in out
+    assert b"\x07" not in out
+    assert b"\xe2\x80\xae" not in out
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*.log")))
+def test_every_sample_is_told_to_people_and_machines(decode: Decode, name: str) -> None:
+    people, machines = decode("--log", DATA / name), decode("--log", DATA / name, "--json")
+    assert people.returncode == machines.returncode == 1
+    assert lines(machines)[-1]["class"] == "sweep.summary"
+    assert not people.stderr + machines.stderr
+
+
+def test_every_short_name_is_a_register_of_the_tables() -> None:
+    for name, place in SHORT_NAMES.items():
+        assert register_at(Location.parse(place)) is not None, name
+
+
+def test_words_that_follow_go_to_the_registers_that_follow() -> None:
+    assert words(["UESta", "1", "2", "STATUS=10,20"]) == {
+        Location("ECAP_AER", 4, 4): 1,
+        Location("ECAP_AER", 8, 4): 2,
+        Location("", 6, 2): 0x10,
+        Location("", 8, 2): 0x20,
+    }
+
+
+def test_huge_number_is_refused_not_cut() -> None:
+    with pytest.raises(UsageError, match="does not fit"):
+        words(["UESta", "1" * 20])
+
+
+def test_every_error_class_of_the_tables_has_a_meaning() -> None:
+    classes = {f.ereport for c in CAPABILITIES for r in c.registers for f in r.fields if f.ereport}
+    assert not [name for name in classes if not meaning(f"ereport.{name}")]
