@@ -16,6 +16,7 @@ from pcifma.access.capture import REMEDY, parse_capture
 from pcifma.access.clock import SimulatedClock, SystemClock
 from pcifma.access.fixture import CASE, CONFIG, EXPECT, HOST, Fixture, make_fixture, parts_of_files
 from pcifma.access.host import NoHost, TreeHost
+from pcifma.access.live import LiveHost
 from pcifma.access.seam import Host, Machine
 from pcifma.access.sysfs import DEVICES, SysfsConfigs
 from pcifma.errors import FormatError, SourceError
@@ -57,7 +58,7 @@ def open_fixture(path: Path) -> Fixture:
 def open_live(host_root: Path | None = None) -> Machine:
     """This machine, or the one whose `/` is at *host_root*; a machine without PCI has no Functions."""
     root = host_root or Path("/")
-    host = TreeHost(root)
+    host = LiveHost() if host_root is None else TreeHost(root)
     configs = SysfsConfigs(root / "sys", _enumerate() if host_root is None else None)
     return Machine("live", _host_name(host), _boot_id(host), configs, host, SystemClock())
 

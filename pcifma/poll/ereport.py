@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue
@@ -75,8 +75,10 @@ class Maker:
         finding = Finding(MODULE_CLASS, Evidence(HOST, f"module:{name}", 0), "info", payload)
         return self.ereport(finding, Subject(HOST, str(HOST), None), Seen(when, None, False), occurrence=when.boot_ns)
 
-    def ereport(self, finding: Finding, subject: Subject, seen: Seen, *, occurrence: int, plugin: str = "core") -> Ereport:
-        """The ereport of one finding: the *occurrence*-th rise of its bit in this boot."""
+    def ereport(
+        self, finding: Finding, subject: Subject, seen: Seen, *, occurrence: int, plugin: str = "core", sources: Sequence[str] = ("poll",)
+    ) -> Ereport:
+        """The ereport of one finding: the *occurrence*-th rise of its bit in this boot; *sources* are the ways in which it was seen."""
         residue = finding.residue and seen.first_look
         seq, self.seq = self.seq, self.seq + 1
         function, evidence = subject.function, finding.evidence
@@ -99,7 +101,7 @@ class Maker:
             fabric=self.fabric.id,
             severity="info" if residue else finding.severity,
             plugin=plugin,
-            sources=["poll"],
+            sources=list(sources),
             trust="guest" if function is not None and function.driver in _GUEST_DRIVERS else "host",
             payload=self._located(dict(finding.payload)),
         )

@@ -83,6 +83,12 @@ class LatchedSet:
         """The evidence was seen clear."""
         self._set(replace(row, standing=False))
 
+    def drop(self, target: str, register: str, bit: int) -> None:
+        """The evidence rose and is clear again already: somebody else saw it and took it away."""
+        row = self._rows.get(target, {}).get((register, bit))
+        if row is not None:
+            self.fall(row)
+
     def forget(self, target: str) -> None:
         """Take a new baseline: the next look at *target* is a first look (used after a repair)."""
         self._rows.pop(target, None)

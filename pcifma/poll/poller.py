@@ -10,7 +10,7 @@ It reads, and never writes. It alone owns what was seen before (the latched set)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pcifma.access.seam import Host, Machine
@@ -21,11 +21,13 @@ from pcifma.fabric.function import Function
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
+from pcifma.poll.ear import Ear, Heard, News, sayers, shows, snapshots, timed
 from pcifma.poll.ereport import Maker, Moment, Seen, described
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.snapshot import take
 from pcifma.poll.target import Sourced, Watched, Watcher, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
+from pcifma.regs.bdf import Bdf
 
 FAST_NS = 1_000_000_000
 SLOW_NS = 30_000_000_000
@@ -65,6 +67,7 @@ class Poller:
         maker: Maker | None = None,
         tick: int = 0,
         reader: BatchReader | None = None,
+        streams: Sequence[str] = (),
         fast_ns: int = FAST_NS,
         slow_ns: int = SLOW_NS,
     ) -> None:
@@ -73,6 +76,7 @@ class Poller:
         self.maker = maker or Maker(machine.name, machine.boot, fabric)
         self.fast_ns, self.slow_ns = fast_ns, slow_ns
         self._reader = reader
+        self.ear = Ear(machine.host, streams)
         self.tick = tick
         self.due_ns = self.slow_due_ns = machine.clock.boot_ns()
         self._failures: list[tuple[str, BaseException]] = []
@@ -115,8 +119,10 @@ class Poller:
         slow = look.when.boot_ns >= self.slow_due_ns
         self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
-        for index in self._due(look, slow=slow):
-            self._examine(index, look)
+        told = self.ear.listen(look.when.boot_ns) if self.ear.listens else {}
+        for index in self._due(look, slow=slow, told=told):
+            function = self._targets[index].subject.function
+            self._examine(index, look, told.get(None if function is None else function.bdf, ()) if told else ())
         look.functions, look.unread = len(self.fabric.functions), dict(self._missing)
         self._say_failures(look)
         look.latched = self.latched.take_changes()
@@ -140,9 +146,12 @@ class Poller:
         self._asleep: set[int] = set()
         self._triage: dict[str, Triage] = {}
 
-    def _due(self, look: Look, *, slow: bool) -> list[int]:
+    def _due(self, look: Look, *, slow: bool, told: Mapping[Bdf | None, object]) -> list[int]:
         woken = self._sort_sleepers(look, slow=slow)
         found = woken | self._unlooked
+        if told:
+            functions = ((i, t.subject.function) for i, t in enumerate(self._targets))
+            found |= {i for i, function in functions if (None if function is None else function.bdf) in told}
         if len(found) == len(self._targets):
             return sorted(found - self._asleep)  # a first look: nothing to compare with
         found.update(i for i in self._holding if self._targets[i].ripens(look.when.boot_ns))
@@ -184,7 +193,7 @@ class Poller:
 
     # One target.
 
-    def _examine(self, index: int, look: Look) -> None:
+    def _examine(self, index: int, look: Look, told: Sequence[Heard] = ()) -> None:
         target = self._targets[index]
         got = take(self.machine, target.subject.target, target.plan)
         look.reads += got.reads
@@ -192,6 +201,8 @@ class Poller:
         if got.unread:
             target.looked = True
             self._mark_unread(target, self._absent(target, got.unread), look)
+            if told:  # the kernel knows more of what is gone than can be read
+                self._settle(target, Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, {}), look, told)
             return
         if got.short or (target.subject.function is not None and target.subject.function.unread == "short"):
             self._mark_unread(target, "short", look)
@@ -202,26 +213,32 @@ class Poller:
         now = Snapshot(
             target.subject.target, look.when.tick, look.when.boot_ns, got.words, self._facts(target), held, frozenset(got.torn)
         )  # fmt: skip
-        self._settle(target, now, look)
+        self._settle(target, now, look, told)
         self._remember(index, now, look)
 
-    def _settle(self, target: Watched, now: Snapshot, look: Look) -> None:
+    def _settle(self, target: Watched, now: Snapshot, look: Look, told: Sequence[Heard] = ()) -> None:
         # What is news becomes ereports; what stood and was seen clear leaves the latched set.
         identity = target.subject.identity
-        sightings = [
-            (finding, watcher.plugin.name)
-            for watcher in target.watchers()
-            for finding in watcher.guard.call(_normalise, watcher.plugin, now, target.before) or ()
-        ]
-        present = {(str(f.evidence.location), f.evidence.bit) for f, _ in sightings}
-        news: dict[tuple[str, int], tuple[Finding, str]] = {}
-        for finding, plugin in sightings:
+        shown = snapshots(now, told)
+        present: set[tuple[str, int]] = set()
+        news: dict[tuple[str, int], News] = {}
+        for snapshot, finding, plugin in self._sightings(target, shown):
             key = (str(finding.evidence.location), finding.evidence.bit)
-            if finding.count > 1 or not self.latched.stands(identity, *key):
-                news.setdefault(key, (finding, plugin))
+            saying = sayers(snapshot, finding.evidence, told)
+            read = not saying or shows(now, finding.evidence)
+            present |= {key} if read else set()
+            one = self.ear.news(identity, finding, plugin, saying, read=read, stands=self.latched.stands(identity, *key))
+            if one is not None:
+                news.setdefault(key, one)
         self._let_fall(identity, now, present)
         if news:
-            self._publish(target, now, [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k][0]))], look)
+            self._publish(target, shown[0], [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))], look)
+
+    def _sightings(self, target: Watched, shown: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, Finding, str]]:
+        for snapshot in shown:
+            for watcher in target.watchers():
+                for finding in watcher.guard.call(_normalise, watcher.plugin, snapshot, target.before) or ():
+                    yield snapshot, finding, watcher.plugin.name
 
     def _let_fall(self, identity: str, now: Snapshot, present: set[tuple[str, int]]) -> None:
         standing = self.latched.standing(identity)
@@ -230,18 +247,24 @@ class Poller:
             if row.register in read and (row.register, row.bit) not in present:
                 self.latched.fall(row)
 
-    def _publish(self, target: Watched, now: Snapshot, news: Sequence[tuple[Finding, str]], look: Look) -> None:
+    def _publish(self, target: Watched, now: Snapshot, news: Sequence[News], look: Look) -> None:
         subject, maker = target.subject, self.maker
         if subject.function is not None:
             look.ereports.append(maker.snapshot_of(subject, now.words, self._seen(target, look.when, fast=True)))
-        for finding, plugin in news:
-            evidence = finding.evidence
+        for one in news:
+            evidence = one.finding.evidence
             occurrence = self.latched.rise(subject.identity, str(evidence.location), evidence.bit, look.when.wall_ns)
             word = None if isinstance(evidence.location, str) else now.word(evidence.location, evidence.target)
             seen = self._seen(target, look.when, fast=target.is_fast(evidence.location))
-            event = maker.ereport(described(finding, word), subject, seen, occurrence=occurrence, plugin=plugin)
-            look.ereports.append(event)
-            look.evidence.append((event.uuid, evidence))
+            finding = described(one.finding, word)
+            event = maker.ereport(finding, subject, seen, occurrence=occurrence, plugin=one.plugin, sources=one.sources)
+            look.ereports.append(timed(event, one, look.when) if one.heard else event)
+            if one.read:
+                look.evidence.append((event.uuid, evidence))
+                if not one.heard:
+                    self.ear.expect(subject.identity, evidence.location, evidence.bit, look.when.boot_ns)
+            else:
+                self.latched.drop(subject.identity, str(evidence.location), evidence.bit)
         maker.snapshot += 1
 
     def _remember(self, index: int, now: Snapshot, look: Look) -> None:

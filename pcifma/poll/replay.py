@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pcifma.access.fixture import Fixture
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import Plugin
+from pcifma.poll.ear import streams_of
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet, Standing
 from pcifma.poll.poller import Look, Poller
@@ -46,7 +47,7 @@ class _Stored:
         fabric = build(fixture)
         latched = LatchedSet(fixture.boot, self._standing.values(), self._baselines)
         maker = Maker(fixture.name, fixture.boot, fabric, snapshot=self._snapshot, seq=self._seq)
-        return Poller(fixture, fabric, plugins, latched=latched, maker=maker, tick=self._tick)
+        return Poller(fixture, fabric, plugins, latched=latched, maker=maker, tick=self._tick, streams=streams_of(plugins))
 
     def keep(self, look: Look, poller: Poller) -> Look:
         self._standing |= {(row.target, row.register, row.bit): row for row in look.latched}

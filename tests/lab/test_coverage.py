@@ -142,13 +142,18 @@ def test_correctable_errors_of_emulated_functions_never_arrive(linux: Machine) -
     assert linux.run("sleep 1; dmesg | grep 'AER: .*received from'").status == 1
 
 
-def test_function_given_to_vfio_is_a_guests(linux: Machine) -> None:
-    address = linux.address("ep1")
-    linux.check("modprobe vfio enable_unsafe_noiommu_mode=1; modprobe vfio-pci")
-    linux.check(f"echo vfio-pci > /sys/bus/pci/devices/{address}/driver_override")
-    linux.check(f"echo {address} > /sys/bus/pci/devices/{address}/driver/unbind; echo {address} > /sys/bus/pci/drivers_probe")
-    line = card(linux, "ep1")
-    assert (line["owner"], "clear" in line["plan"]) == ("guest", False)
+def test_function_given_to_vfio_is_a_guests(pytestconfig: pytest.Config) -> None:
+    iommu = ("-device", "intel-iommu")
+    for machine in booted(Machine(standard(), cmdline="intel_iommu=on", extra=iommu), "Linux with an IOMMU", pytestconfig):
+        address, sysfs = machine.address("ep1"), f"/sys/bus/pci/devices/{machine.address('ep1')}"
+        machine.check(f"modprobe vfio-pci; echo vfio-pci > {sysfs}/driver_override")
+        machine.check(f"echo {address} > {sysfs}/driver/unbind; echo {address} > /sys/bus/pci/drivers_probe")
+        group = machine.check(f"basename $(readlink {sysfs}/iommu_group)").strip()
+        machine.run(f"sh -c 'exec 9<>/dev/vfio/{group}; exec sleep 600' -name guest=web-12 >/dev/null 2>&1 &")
+        machine.check(f"for i in 1 2 3 4 5 6 7 8 9; do ls -l /proc/[0-9]*/fd | grep -q vfio/{group} && exit 0; sleep .3; done; exit 1")
+        line = card(machine, "ep1")
+        assert (line["owner"], "clear" in line["plan"]) == ("guest", False)
+        assert line["guest"].startswith("sleep (pid ")
 
 
 @pytest.mark.parametrize("option", ["pci=noaer", "pci=nomsi", "pcie_aspm=off", "pcie_ports=compat"])

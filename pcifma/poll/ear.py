@@ -1,0 +1,189 @@
+"""Listening: kernel records become words of a snapshot and take the same road as a look.
+
+One error seen two ways is one ereport. The kernel says what it found, and then clears it; a look may come before, between or after:
+
+    record, then a look that sees the bit   one ereport, sources poll and the stream
+    record, and the bit is clear already    one ereport, from the stream alone
+    a look that sees the bit, then record   the record adds nothing, if it comes within the time that a handler may take
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from pcifma.access.seam import Host, Record
+from pcifma.event.ereport import Ereport
+from pcifma.event.identity import utc
+from pcifma.plugin.loader import Plugin
+from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
+from pcifma.poll.ereport import Moment
+from pcifma.regs.aer import AER
+from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Location
+
+AER_EVENT, UEVENT = "aer_event", "uevent"
+# Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up.
+SERVICE_NS = 2_000_000_000
+
+_UE, _UE_SEVERITY = AER.location(AER["uncorrectable_error_status"]), AER.location(AER["uncorrectable_error_severity"])
+_CE = AER.location(AER["correctable_error_status"])
+_CONTROL = AER.location(AER["advanced_error_capabilities_and_control"])
+_HEADER_LOG = tuple(AER.location(AER[f"header_log_{i}"]) for i in range(4))
+_FATAL, _CORRECTED = 1, 2  # include/linux/aer.h, the tracepoint's severity
+_POINTER = 0x1F
+
+Words = Mapping[tuple[Target, Location], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One record: the Function it speaks of (None: of the stream itself), and what it says as register words."""
+
+    record: Record
+    bdf: Bdf | None
+    words: Mapping[Location, int] = field(default_factory=dict)
+
+    def says(self, location: Location | str, bit: int) -> bool:
+        """True if the record has *bit* of *location* set."""
+        return isinstance(location, Location) and bool(self.words.get(location, 0) >> bit & 1)
+
+
+def heard(record: Record) -> Heard | None:
+    """What *record* says; None where it is none of ours, or does not follow its form."""
+    if "lost" in record.fields:
+        return Heard(record, None)
+    try:
+        if record.stream == AER_EVENT:
+            return Heard(record, Bdf.parse(record.fields["dev_name"]), _aer_words(record.fields))
+        if record.stream == UEVENT and "ERROR_EVENT" in record.fields:
+            return Heard(record, Bdf.parse(record.fields["PCI_SLOT_NAME"]))
+    except (KeyError, ValueError):
+        return None
+    return None
+
+
+def _aer_words(fields: Mapping[str, str]) -> dict[Location, int]:
+    status, severity = int(fields["status"], 0), int(fields["severity"], 0)
+    if severity == _CORRECTED:
+        return {_CE: status}
+    words = {_UE: status, _UE_SEVERITY: status if severity == _FATAL else 0}
+    header = [int(word, 0) for word in fields.get("tlp_header", "").split(",") if word]
+    if int(fields.get("tlp_header_valid", "0"), 0) and len(header) >= len(_HEADER_LOG):
+        words |= dict(zip(_HEADER_LOG, header, strict=False))
+        words[_CONTROL] = (status & -status).bit_length() - 1 & _POINTER
+    return words
+
+
+def snapshots(now: Snapshot, told: Sequence[Heard]) -> list[Snapshot]:
+    """*now* with what the kernel says laid over the registers, then one for each record that is about no register."""
+    if not told:
+        return [now]
+    plain = [replace(now, words={}, facts={}, held_s={}, record=one.record) for one in told if not one.words]
+    return [replace(now, words=overlaid(now.target, now.words, told)), *plain]
+
+
+def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[Target, Location], int]:
+    """*words* as read, with what the records say set as well. What the device itself still says about severity, mask and
+    header stands.
+    """
+    found = dict(words)
+    for one in told:
+        for location, word in one.words.items():
+            key = (target, location)
+            if location in (_UE, _CE):
+                found[key] = found.get(key, 0) | word
+            elif location == _UE_SEVERITY:
+                found.setdefault(key, word)
+            elif not words.get((target, _UE), 0):
+                found[key] = word | (found.get(key, 0) & ~_POINTER if location == _CONTROL else 0)
+    return found
+
+
+def sayers(snapshot: Snapshot, evidence: Evidence, told: Sequence[Heard]) -> list[Heard]:
+    """The records that say what *evidence* of *snapshot* stands on."""
+    if snapshot.record is not None:
+        return [one for one in told if one.record is snapshot.record]
+    return [one for one in told if one.says(evidence.location, evidence.bit)]
+
+
+def shows(now: Snapshot, evidence: Evidence) -> bool:
+    """True if the Function's own register has the bit set."""
+    if isinstance(evidence.location, str):
+        return False
+    return bool((now.word(evidence.location, evidence.target) or 0) >> evidence.bit & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A finding to be published: by *plugin*, seen in these *sources*; *heard* are the records that say it, *read* whether the
+    register shows it too.
+    """
+
+    finding: Finding
+    plugin: str
+    sources: tuple[str, ...] = ("poll",)
+    heard: tuple[Heard, ...] = ()
+    read: bool = True
+
+
+def streams_of(plugins: Iterable[Plugin]) -> tuple[str, ...]:
+    """The streams that *plugins* ask for, each once."""
+    return tuple(dict.fromkeys(stream for plugin in plugins for stream in plugin.manifest.streams))
+
+
+class Ear:
+    """Drains *streams* of *host*; remembers for a while what looks found that a record is yet to come for."""
+
+    def __init__(self, host: Host, streams: Iterable[str]) -> None:
+        self._host = host
+        self._streams = tuple(dict.fromkeys(streams))
+        self._expected: dict[tuple[str, str, int], int] = {}
+
+    @property
+    def listens(self) -> bool:
+        """True if there is any stream."""
+        return bool(self._streams)
+
+    def listen(self, now_ns: int) -> dict[Bdf | None, list[Heard]]:
+        """The records since the last call, by the Function they speak of, in their order."""
+        found: dict[Bdf | None, list[Heard]] = {}
+        for stream in self._streams:
+            for record in self._host.stream(stream):
+                one = heard(record)
+                if one is not None:
+                    found.setdefault(one.bdf, []).append(one)
+        self._expected = {key: at_ns for key, at_ns in self._expected.items() if now_ns - at_ns <= SERVICE_NS}
+        return found
+
+    def news(self, identity: str, finding: Finding, plugin: str, saying: list[Heard], *, read: bool, stands: bool) -> News | None:
+        """What is new about *finding*; None if nothing. *saying* are the records that say it, *read*: the register shows the bit,
+        *stands*: it did at the last look.
+        """
+        evidence = finding.evidence
+        if saying and self._is_expected(identity, evidence.location, evidence.bit):
+            del saying[0]
+        new_in_register = read and (finding.count > 1 or not stands)
+        if not saying:
+            return News(finding, plugin) if new_in_register else None
+        sources = (*(("poll",) if new_in_register else ()), *dict.fromkeys(one.record.stream for one in saying))
+        return News(replace(finding, count=max(finding.count, len(saying))), plugin, sources, tuple(saying), read)
+
+    def expect(self, identity: str, location: Location | str, bit: int, now_ns: int) -> None:
+        """A look has found the bit, and no record has come for it yet."""
+        if self._streams and location in (_UE, _CE):
+            self._expected[identity, str(location), bit] = now_ns
+
+    def _is_expected(self, identity: str, location: Location | str, bit: int) -> bool:
+        # True, once, if a look found this bit just before its record came.
+        return self._expected.pop((identity, str(location), bit), None) is not None
+
+
+def timed(event: Ereport, news: News, when: Moment) -> Ereport:
+    """*event* with the time of its record; of several, the last, with `first` and `last`. Never later than the look at *when*."""
+    times = sorted(min(when.wall_ns, when.wall_ns - when.boot_ns + one.record.boot_ns) for one in news.heard)
+    bounds = {"first": utc(times[0]), "last": utc(times[-1])} if news.finding.count > 1 else {}
+    before = event.not_before if event.not_before is not None and event.not_before <= utc(times[0]) else None
+    return msgspec.structs.replace(event, time=utc(times[-1]), not_before=before, **bounds)
