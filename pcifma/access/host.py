@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from pcifma.access.seam import Record
-from pcifma.access.tree import resolve_path
+from pcifma.access.tree import Tree, resolve_path
 
 # The largest honest files are /proc/interrupts of a machine with hundreds of CPUs and /proc/config.gz.
 SIZE_LIMIT = 8 << 20
@@ -35,19 +34,6 @@ _REASONS = {
     errno.EFBIG: f"larger than {SIZE_LIMIT} bytes",
     errno.ENXIO: "masked by the container",  # not a regular file; containers put /dev/null over what they hide
 }
-
-
-class Tree(Protocol):
-    """Files by a path that starts with `/`. Everything raises OSError where there is no such thing."""
-
-    def content(self, path: str) -> bytes:
-        """The file's bytes."""
-
-    def names(self, path: str) -> list[str]:
-        """Names in the directory, in any order."""
-
-    def link(self, path: str) -> str:
-        """The text of the symbolic link."""
 
 
 class DiskTree:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pcifma.access import aer_trace, uevent
+from pcifma.access import aer_trace, uevent, xenstore
 from pcifma.access.host import TreeHost
 from pcifma.access.seam import Record
 from pcifma.errors import SourceError
@@ -26,7 +26,7 @@ class LiveHost(TreeHost):
     """Facts below `/`. A stream that cannot be opened has no records, and `why` says why."""
 
     def __init__(self) -> None:
-        super().__init__(Path("/"))
+        super().__init__(xenstore.machine_tree(Path("/")))
         self._streams: dict[str, Listening] = {}
         self._refused: dict[str, str] = {}
 

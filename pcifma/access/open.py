@@ -11,6 +11,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+from pcifma.access import xenstore
 from pcifma.access.archive import is_archive, read_archive, unpack
 from pcifma.access.capture import REMEDY, parse_capture
 from pcifma.access.clock import SimulatedClock, SystemClock
@@ -58,7 +59,7 @@ def open_fixture(path: Path) -> Fixture:
 def open_live(host_root: Path | None = None) -> Machine:
     """This machine, or the one whose `/` is at *host_root*; a machine without PCI has no Functions."""
     root = host_root or Path("/")
-    host = LiveHost() if host_root is None else TreeHost(root)
+    host = LiveHost() if host_root is None else TreeHost(xenstore.machine_tree(root))
     configs = SysfsConfigs(root / "sys", _enumerate() if host_root is None else None)
     return Machine("live", _host_name(host), _boot_id(host), configs, host, SystemClock())
 

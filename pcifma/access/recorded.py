@@ -1,7 +1,7 @@
 """Which host facts a recording has: the one table, for `pcifma record` and pcifma-collect alike (a test holds them together).
 
-A `*` stands for every name in that directory, `%` for every Function with port services. Nothing here touches a device: the
-kernel answers all of it from memory.
+A `*` stands for every name in that directory (with that beginning), `%` for every Function with port services. Nothing here
+touches a device: the kernel answers all of it from memory.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ FILES = (
     "/sys/module/ghes/parameters/disable",
     "/sys/bus/pci/slots/*/address",
     "/sys/bus/pci/devices/%/msi_irqs/*",
+    "/xenstore/local/domain/0/backend/pci/*/*/dev-*",  # which guest has which Function, and what it is called
+    "/xenstore/local/domain/*/name",
     *(f"{_FUNCTION}/{fact}" for fact in _FUNCTION_FACTS),
 )
 
@@ -124,9 +126,11 @@ def expand(host: Host, pattern: str) -> Iterator[str]:
     if not wild:
         yield pattern
         return
-    names = host.entries(before.rstrip("/")) if wild == "*" else sorted({name.rpartition(":")[0] for name in host.entries(SERVICES)})
+    folder, _, start = before.rpartition("/")
+    names = host.entries(folder) if wild == "*" else sorted({name.rpartition(":")[0] for name in host.entries(SERVICES)})
     for name in names:
-        yield from expand(host, f"{before}{name}{after}")
+        if name.startswith(start):
+            yield from expand(host, f"{folder}/{name}{after}")
 
 
 def speaks_of(pattern: str) -> str:

@@ -32,7 +32,8 @@ _STRUCTURES = frozenset({0, 9, 41, 127})
 def redact(recording: Recording) -> Recording:
     """*recording* without identifying facts. The same serial number stays the same made-up one throughout."""
     serials: dict[int, int] = {}
-    files = {path: _FILES.get(path, bytes)(data) for path, data in recording.files.items() if path not in _DROPPED}
+    kept = {path: data for path, data in recording.files.items() if path not in _DROPPED and not _GUEST.fullmatch(path)}
+    files = {path: _FILES.get(path, bytes)(data) for path, data in kept.items()}
     return replace(
         recording,
         about="recorded and redacted",
@@ -83,6 +84,7 @@ def _domain_uuid(data: bytes) -> bytes:
     return data if not data.strip(b"0-\n") else b"<redacted>\n"
 
 
+_GUEST = re.compile(r"/xenstore/local/domain/[^/]*/name")
 _DROPPED = frozenset({"/proc/sys/kernel/random/boot_id"})
 
 # VMBus names devices by uuids.

@@ -1,9 +1,10 @@
-"""Paths in a tree with links of its own: resolved as in a chroot, whatever the links say. And such a tree in memory."""
+"""Paths in a tree with links of its own: resolved as in a chroot, whatever the links say. And trees in memory."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 _LINK_LIMIT = 40  # as in Linux (MAXSYMLINKS)
 
@@ -33,6 +34,48 @@ def resolve_path(path: str, readlink: Callable[[str], str | None], *, last: bool
             here = []
         todo.extend(part for part in reversed(target.split("/")) if part)
     return "/" + "/".join(here)
+
+
+class Tree(Protocol):
+    """Files by a path that starts with `/`. Everything raises OSError where there is no such thing."""
+
+    def content(self, path: str) -> bytes:
+        """The file's bytes."""
+
+    def names(self, path: str) -> list[str]:
+        """Names in the directory, in any order."""
+
+    def link(self, path: str) -> str:
+        """The text of the symbolic link."""
+
+
+class MountedTree:
+    """*base*, with *other* in the place of its directory *mount*."""
+
+    def __init__(self, base: Tree, mount: str, other: Tree) -> None:
+        self._base = base
+        self._mount = mount
+        self._other = other
+
+    def content(self, path: str) -> bytes:
+        """The file's bytes; OSError."""
+        tree, path = self._at(path)
+        return tree.content(path)
+
+    def names(self, path: str) -> list[str]:
+        """Names in the directory; OSError."""
+        tree, path = self._at(path)
+        return tree.names(path)
+
+    def link(self, path: str) -> str:
+        """The link's text; OSError."""
+        tree, path = self._at(path)
+        return tree.link(path)
+
+    def _at(self, path: str) -> tuple[Tree, str]:
+        if path.startswith(f"{self._mount}/"):
+            return self._other, path[len(self._mount) :]
+        return self._base, path
 
 
 class MemoryTree:
