@@ -279,6 +279,7 @@ def test_fixture_step_for_a_function_or_register_that_is_not_there_is_refused(tm
         ("about: [1", r"case.yaml:\d: not YAML"),
         ("about: a\nabout: b\n", r"case.yaml:2: key 'about' is there twice"),
         ("about: &a x\nsteps: *a\n", r"case.yaml:1: anchors and aliases are not taken"),
+        ('about: !!int ""\n', r"case.yaml:1: tags are not taken: leave tag:yaml.org,2002:int out"),
         (f"about: {'[' * 200}{']' * 200}\n", r"case.yaml:1: nested deeper than 16 levels"),
         (f"about: 1{':1' * 3000}\n", r"case.yaml:1: a value of more than 2000 characters: quote it"),
         ("about: 2001-99-99\n", r"case.yaml:1: a value is no such date"),
