@@ -48,8 +48,8 @@ def _check_shape(events: Iterable[yaml.Event], file: str) -> None:
         line = _line(event)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise FormatError(f"{file}:{line}: anchors and aliases are not taken: write the value out")
-        if getattr(event, "tag", None):  # PyYAML trips over some values with a tag
-            raise FormatError(f"{file}:{line}: tags are not taken: leave {event.tag} out")
+        if tag := getattr(event, "tag", None):  # PyYAML trips over some values with a tag
+            raise FormatError(f"{file}:{line}: tags are not taken: leave {tag} out")
         if isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > PLAIN_LIMIT:
             raise FormatError(f"{file}:{line}: a value of more than {PLAIN_LIMIT} characters: quote it")
         if isinstance(event, yaml.CollectionStartEvent):
