@@ -22,6 +22,10 @@ BUSY_TIMEOUT_S = 5.0
 FILE_MODE = 0o640
 # The largest is 6144 values; SQLite takes 32766 since 3.32.
 _CHUNKS = tuple(1 << bit for bit in range(9, -1, -1))
+_STORAGE_CODES = frozenset({
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+})  # fmt: skip
 _BROKEN = ("malformed", "not a database", "file is encrypted")
 
 
@@ -40,7 +44,7 @@ def connect(path: Path, *, strict: bool, migrations: Sequence[schema.Migration])
             connection.close()
             raise
     except (sqlite3.Error, OSError) as err:
-        if isinstance(err, sqlite3.Error) and is_broken(err):
+        if is_broken(err):
             raise
         raise LogUnavailableError(f"{path}: the log cannot be written: {err}; free or repair the storage") from err
     return connection
@@ -73,9 +77,16 @@ def check(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"database disk image is malformed: {found[0]}")
 
 
-def is_broken(err: sqlite3.Error) -> bool:
+def is_storage(err: Exception) -> bool:
+    """True where storage failed, and the same statements may succeed later; False where the statements are at fault."""
+    return isinstance(err, OSError | LogUnavailableError) or (
+        isinstance(err, sqlite3.Error) and getattr(err, "sqlite_errorcode", 0) & 0xFF in _STORAGE_CODES
+    )
+
+
+def is_broken(err: Exception) -> bool:
     """True where *err* says that the file's content is damaged, and not that storage or a statement failed."""
-    return any(word in str(err) for word in _BROKEN) and "STRICT" not in str(err)
+    return isinstance(err, sqlite3.Error) and any(word in str(err) for word in _BROKEN) and "STRICT" not in str(err)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

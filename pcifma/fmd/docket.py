@@ -277,6 +277,12 @@ class Docket:
         self.changes.lists.append(list_event(record, class_, event=event, host=self._host, time=time, ereports=case.ereports))
         self.touch(case)
 
+    def renew(self) -> None:
+        """Put everything into the next checkpoint; evidence that the log no longer has is gone."""
+        for case in self.cases.values():
+            self.touch(case)
+        self.changes.resources.update(self.cache.entries)
+
     def take(self) -> Changes:
         """What has changed since the last call."""
         taken, self.changes = self.changes, Changes()

@@ -12,10 +12,8 @@ module misses an event, and none sees its own state and its cursor disagree. One
 
 from __future__ import annotations
 
-from collections import deque
-
 from pcifma.access.seam import Clock, Host
-from pcifma.errors import LogBusyError, PluginError
+from pcifma.errors import PluginError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.batch import Batch
@@ -23,10 +21,10 @@ from pcifma.fmd.cache import target_of
 from pcifma.fmd.docket import PROBATION_NS, Docket
 from pcifma.fmd.log import Log
 from pcifma.fmd.module import Loaded, Registration
+from pcifma.fmd.outbox import Outbox
 from pcifma.fmd.own import Author
 from pcifma.fmd.reader import Logged
 from pcifma.fmd.services import ModuleServices
-from pcifma.fmd.ticket import Ticket
 from pcifma.fmd.timeline import Timeline
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Finding
@@ -34,8 +32,9 @@ from pcifma.plugin.watch import Finding
 # Events in one round, and expired timers of one module in one: a module that arms a timer of no delay does not stop the others.
 ROUND = 500
 EXPIRIES = 1000
-# So many rounds may be on their way to disk; then the next waits for the log.
-AHEAD = 4
+# While a checkpoint is on its way to disk, so many more events may be handed out.
+AHEAD = 4096
+PATIENCE_S = 10.0
 
 
 class Engine:
@@ -63,8 +62,8 @@ class Engine:
         )
         self.docket.restore(self._reader.cases(), self._reader.resources(), self._reader.evidence)
         self._ereports: list[Ereport] = []
-        self._unsent: Batch | None = None
-        self._ahead: deque[Ticket] = deque()
+        self._outbox = Outbox(log)
+        self._generation = log.generation
         self._handling: Logged | None = None
         self._now_ns: int | None = None
         self._cause = "start"
@@ -72,11 +71,12 @@ class Engine:
     def register(self, registration: Registration) -> Loaded:
         """Load a module, restore its checkpoint and open it; a module that was never here starts at the end of the log.
 
-        PluginError if one of that name is loaded already or a subscription is no class glob. One that raises is set aside.
+        PluginError if one of that name is loaded already or a subscription is no class glob; LogUnavailableError if storage is down.
+        One that raises is set aside.
         """
         if registration.name in self.modules:
             raise PluginError(f"module {registration.name} is loaded already")
-        self._wait()
+        self._outbox.wait(self._batch, PATIENCE_S)
         services = ModuleServices(self, registration.name, registration.version, registration.properties)
         kept = next((kept for kept in self._reader.modules() if kept.module == registration.name), None)
         cursor = self.log.committed if kept is None else kept.cursor + bool(kept.failed)
@@ -118,7 +118,7 @@ class Engine:
         module.services.forget()
         module.guard = Guard(name, self._set_aside)
         module.instance = None
-        module.cursor = self.log.committed
+        module.cursor = module.seen = self.log.committed
         self._open(module)
         self._commit()
 
@@ -128,16 +128,30 @@ class Engine:
         return self.modules[name]
 
     def pump(self, limit: int = ROUND) -> bool:
-        """Do one round of at most *limit* events; True if another can follow at once, False if the log or time must move first."""
-        while self._ahead and self._ahead[0].done:
-            self._ahead.popleft()
-        if len(self._ahead) >= AHEAD or not self._commit():
+        """Do one round of at most *limit* events; True if another can follow at once, False if the log or time must move first.
+
+        LogError if a checkpoint was refused for good: the daemon must start again, from the last one that is durable.
+        """
+        if self.log.generation != self._generation:
+            self._renew()
+        self._commit()
+        if self._outbox.gathered >= AHEAD:
             return False
         more = self._round(limit)
         self._expire_all(self.clock.boot_ns())
         self.docket.resolve_due()
         self.docket.settle(self._cursor_of)
-        return self._commit() and more
+        self._commit()
+        return more and self._outbox.gathered < AHEAD
+
+    # The log had to begin a new file: it knows nothing of what is in memory.
+    def _renew(self) -> None:
+        self._generation = self.log.generation
+        self._reader.close()
+        self._reader = self.log.reader()
+        self.docket.renew()
+        for module in self.modules.values():
+            module.renew()
 
     def next_due_ns(self) -> int | None:
         """Boot time at which pump has something to do by itself: the earliest timer, or the end of a probation."""
@@ -175,19 +189,22 @@ class Engine:
         """Close every module and commit; the log stays open. LogError if it does not take the last checkpoint."""
         for name in list(self.modules):
             self._shut(self.modules[name])
-        self._commit()
-        self._wait()
-        self._reader.close()
+        try:
+            self._outbox.wait(self._batch, PATIENCE_S)
+        finally:
+            self._reader.close()
 
     # One round.
 
     def _round(self, limit: int) -> bool:
         active = self._active()
+        self.log.subscribers = frozenset(module.name for module in active)
         upto = self.log.take()
         after = min((module.cursor for module in active), default=upto)
         events = self._reader.events(after, limit, upto) if after < upto else []
         for logged in events:
             self._hand_out(logged)
+        self._outbox.gathered += len(events)
         reached = events[-1].seq if len(events) == limit else upto
         for module in active:
             if not module.failed:
@@ -243,19 +260,8 @@ class Engine:
     def _set_aside(self, module: str, err: BaseException) -> None:
         self._ereports.append(self._author.failure(self.fabric, module, err))
 
-    # What has changed goes to the log in one batch; while the log does not take it, nothing new is begun.
-
     def _commit(self) -> bool:
-        if self._unsent is None:
-            self._unsent = self._batch()
-        if self._unsent is None:
-            return True
-        try:
-            self._ahead.append(self.log.append(self._unsent))
-        except LogBusyError:
-            return False
-        self._unsent = None
-        return True
+        return self._outbox.send(self._batch)
 
     def _batch(self) -> Batch | None:
         changes = self.docket.take()
@@ -274,11 +280,6 @@ class Engine:
             evidence=tuple(changes.evidence),
             released=tuple(changes.released),
         )
-
-    def _wait(self) -> None:
-        for ticket in self._ahead:
-            ticket.wait()
-        self._ahead.clear()
 
     # What services ask of the engine.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import msgspec
 
@@ -15,7 +15,21 @@ if TYPE_CHECKING:
     from pcifma.fmd.docket import Docket
 
 # Of one case this much evidence is kept; what is beyond is counted.
-EVIDENCE_LIMIT = 1024
+EVIDENCE_LIMIT = 256
+SUSPECT_LIMIT = 64
+
+_ENCODER = msgspec.json.Encoder()
+_SUSPECT = msgspec.json.Decoder(Suspect)
+_WORDS = msgspec.json.Decoder(tuple[str, str])
+T = TypeVar("T")
+
+
+# What a plugin puts together may hold anything; what is stored must be read back.
+def _sound(value: T, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(_ENCODER.encode(value))
+    except (msgspec.MsgspecError, UnicodeError, TypeError) as err:
+        raise PluginError(f"{type(value).__name__} that cannot be stored: {err}") from err
 
 
 class Case:
@@ -39,7 +53,7 @@ class Case:
         return "CLOSED" if self.record.state == "DISCARDED" else self.record.state
 
     def add_ereport(self, event: Ereport) -> None:
-        """Make *event* part of the evidence; of a case, 1024 are kept and the rest counted."""
+        """Make *event* part of the evidence; of a case, 256 are kept and the rest counted."""
         if event.uuid not in self.ereports:
             self.record.injected = self.record.injected or event.injected is True
             self._keep(event.uuid, event.seq)
@@ -60,10 +74,12 @@ class Case:
                 self._keep(ereport, seq)
 
     def add_suspect(self, suspect: Suspect) -> None:
-        """Name a suspect."""
+        """Name a suspect; PluginError if one of its members is of another type than the contract's."""
         if self.record.state != "UNSOLVED":
             raise PluginError(f"case {self.uuid} is {self.state}: suspects are named before it is solved")
-        self.record.suspects.append(suspect)
+        if len(self.record.suspects) >= SUSPECT_LIMIT:
+            raise PluginError(f"case {self.uuid}: more than {SUSPECT_LIMIT} suspects")
+        self.record.suspects.append(_sound(suspect, _SUSPECT))
         self._docket.touch(self)
 
     def solve(self, code: str, *, severity: str, urgency: str) -> None:
@@ -72,7 +88,7 @@ class Case:
             raise PluginError(f"urgency {urgency!r}: write one of {', '.join(get_args(Urgency))}")
         if self.record.state != "UNSOLVED" or not self.record.suspects:
             raise PluginError(f"case {self.uuid} is {self.state} with {len(self.record.suspects)} suspects: it cannot be solved")
-        self.record.code, self.record.severity = code, severity
+        self.record.code, self.record.severity = _sound((code, severity), _WORDS)
         self.record.urgency = msgspec.convert(urgency, Urgency)
         self.record.suspects = normalise(self.record.suspects)
         self._docket.solve(self)

@@ -9,53 +9,58 @@ disk. Order of use: append, wait for the ticket, only then acknowledge in hardwa
     log.reader().events(after=cursor, limit=1000)
 
 Storage that fails (full, read-only, I/O error) is reported once, counted and tried again; meanwhile batches wait, and when the
-queue is full append raises LogBusyError: the poller then has not seen those bits, and reports them at a later look.
+queue is full append raises LogBusyError: the poller then has not seen those bits, and reports them at a later look. A file that
+is damaged or taken away is moved aside, said so, and `generation` rises: what is kept elsewhere must be stored again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 from pcifma.access.seam import Clock
 from pcifma.errors import LogBusyError, LogError
-from pcifma.event.identity import utc
 from pcifma.fmd import database, schema
 from pcifma.fmd.batch import Batch
 from pcifma.fmd.group import Group
-from pcifma.fmd.reader import Reader
+from pcifma.fmd.reader import Reader, open_readonly
+from pcifma.fmd.retention import Limits
+from pcifma.fmd.store import Report, Store
 from pcifma.fmd.ticket import Ticket
-from pcifma.fmd.writer import Writer
 
 QUEUE_LIMIT = 16384
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.1, 5.0
 # An append that finds the queue full waits this long for the disk before it gives the batch back.
 PATIENCE_S = 2.0
 
-Report = Callable[[str], None]
-
 
 class Log:
-    """One log file with its writer thread. Thread safe."""
+    """One log file with its writer thread. Thread safe.
 
-    def __init__(self, path: Path, lock: int, connection: sqlite3.Connection, report: Report) -> None:
-        self.path = path
+    *on_commit* is called on that thread after each commit, and must not block. *subscribers* are the modules whose cursors hold
+    retention back (None: all that ever were). *trouble* is what keeps storage from taking the log now, or empty.
+    """
+
+    def __init__(self, store: Store, lock: int, report: Report) -> None:
+        self.path = store.path
         self.counters = {"batches": 0, "commits": 0, "folded": 0, "repeated": 0, "refused": 0, "errors": 0}
-        self.trouble = ""
+        self.trouble = self._untended = ""
+        self.on_commit: Callable[[], None] = lambda: None
+        self.subscribers: frozenset[str] | None = None
         self._lock_fd = lock
         self._report = report
-        self._writer = Writer(connection)
-        self._committed = self._writer.seq
+        self._store = store
+        self._committed = store.seq
         self._taken: int | None = None
         # While a transaction is under way that may fold into rows above this one, they cannot be handed out.
         self._foldable: int | None = None
         self._group = Group()
+        self._jobs: deque[tuple[Callable[[Store], None], Ticket]] = deque()
         self._change = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -68,6 +73,7 @@ class Log:
         *,
         clock: Clock,
         report: Report = print,
+        limits: Limits | None = None,
         strict: bool | None = None,
         migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
     ) -> Self:
@@ -78,8 +84,9 @@ class Log:
         """
         lock = database.lock(path)
         try:
-            connection = _connect(path, clock, report, schema.has_strict() if strict is None else strict, migrations)
-            return cls(path, lock, connection, report)
+            strict = schema.has_strict() if strict is None else strict
+            store = Store(path, clock, report, strict=strict, migrations=migrations, limits=limits or Limits())
+            return cls(store, lock, report)
         except BaseException:
             os.close(lock)
             raise
@@ -88,6 +95,11 @@ class Log:
     def committed(self) -> int:
         """The newest seq that is on disk."""
         return self._committed
+
+    @property
+    def generation(self) -> int:
+        """How often a damaged file was replaced by a new one since the log was opened."""
+        return self._store.generation
 
     def append(self, batch: Batch) -> Ticket:
         """Queue *batch*; the ticket is done when all of it is durable.
@@ -104,8 +116,7 @@ class Log:
         return ticket
 
     def _wait_for_room(self, rows: int) -> None:
-        if self._closing:
-            raise LogError(f"{self.path}: the log is closed")
+        self._refuse_closed()
 
         def has_room() -> bool:
             return not self._group.events or len(self._group.events) + rows <= QUEUE_LIMIT
@@ -113,6 +124,10 @@ class Log:
         if not self._change.wait_for(has_room, 0 if self.trouble else PATIENCE_S):
             self.counters["refused"] += rows
             raise LogBusyError(f"{self.path}: the queue is full: {self.trouble or 'storage is too slow'}")
+
+    def _refuse_closed(self) -> None:
+        if self._closing:
+            raise LogError(f"{self.path}: the log is closed")
 
     def take(self) -> int:
         """For the one who dispatches: the newest seq that may be handed out. What is, does not change any more."""
@@ -128,81 +143,115 @@ class Log:
         """Wait until all that was appended before is durable."""
         return self.append(Batch(boot_ns=0)).wait(timeout_s)
 
+    def check(self) -> None:
+        """A reader has found the log damaged: have the writer look, and begin a new one if that is so."""
+        self.do(Store.check)
+
+    def do(self, job: Callable[[Store], None]) -> Ticket:
+        """Run *job* on the log's thread, between two commits."""
+        ticket = Ticket()
+        with self._change:
+            self._refuse_closed()
+            self._jobs.append((job, ticket))
+            self._change.notify_all()
+        return ticket
+
     def close(self) -> None:
         """Commit what is queued and close; the file is left readable for whoever may read it."""
         with self._change:
             self._closing = True
             self._change.notify_all()
         self._thread.join()
-        database.close(self._writer.connection)
+        self._store.close()
         os.close(self._lock_fd)
 
+    # The log's thread.
+
     def _run(self) -> None:
+        more = False
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._group.tickets or self._closing)
-                if not self._group.tickets:
+                if not more:
+                    self._change.wait_for(lambda: self._group.tickets or self._jobs or self._closing)
+                if self._closing and not self._group.tickets and not self._jobs:
                     return
                 group, self._group = self._group, Group()
-                self._foldable = self._taken
+                self._foldable = self._taken if group.tickets else None
                 self._change.notify_all()
-            self._commit(group)
+            if group.tickets:
+                self._commit(group)
+            while self._jobs:
+                self._run_job(*self._jobs.popleft())
+            more = self._tend()
 
     def _commit(self, group: Group) -> None:
-        delay = RETRY_FIRST_S
-        while (error := self._attempt(group)) is not None:
-            if self._closing:
-                return self._give_up(group, error)
-            time.sleep(delay)
-            delay = min(delay * 2, RETRY_LONGEST_S)
-        for ticket in group.tickets:
-            ticket.finish()
+        delay_s = RETRY_FIRST_S
+        while (err := self._attempt(group)) is not None:
+            if self._closing or not (database.is_storage(err) or database.is_broken(err)):
+                return self._refuse(group, err)
+            self._note_trouble(err)
+            self._store.recover(err)
+            with self._change:
+                self._change.wait_for(lambda: self._closing, delay_s)
+            delay_s = min(delay_s * 2, RETRY_LONGEST_S)
+        self._finish(group)
         return None
 
-    def _attempt(self, group: Group) -> sqlite3.Error | None:
+    def _attempt(self, group: Group) -> Exception | None:
         try:
-            self._writer.write(group, self._foldable)
-        except sqlite3.Error as err:
-            self.counters["errors"] += 1
-            if str(err) != self.trouble:
-                self.trouble = str(err)
-                self._report(f"{self.path}: {err}: events wait in memory; free or repair the storage")
+            self._store.commit(group, self._foldable)
+        except (sqlite3.Error, LogError, OSError, ValueError, OverflowError) as err:
             return err
-        self._after_commit(group)
         return None
 
-    def _after_commit(self, group: Group) -> None:
+    def _finish(self, group: Group) -> None:
         if self.trouble:
-            self._report(f"{self.path}: storage takes the log again; nothing was lost")
+            self._report(f"{self.path}: storage takes the log again; what waited is written")
             self.trouble = ""
         self.counters["commits"] += 1
         self.counters["folded"] += group.folded
-        self.counters["repeated"] = self._writer.repeated
+        self.counters["repeated"] = self._store.repeated
         with self._change:
-            self._committed = self._writer.seq
+            self._committed = self._store.seq
             self._foldable = None
-
-    def _give_up(self, group: Group, error: sqlite3.Error) -> None:
-        self._report(f"{self.path}: closed with {len(group.events)} events that storage did not take: {error}")
         for ticket in group.tickets:
-            ticket.finish(LogError(f"{self.path}: {error}"))
+            ticket.finish()
+        self.on_commit()
 
+    def _refuse(self, group: Group, err: Exception) -> None:
+        self._report(f"{self.path}: {len(group.events)} events could not be stored: {err}")
+        with self._change:
+            self._foldable = None
+        for ticket in group.tickets:
+            ticket.finish(LogError(f"{self.path}: {err}"))
 
-def _connect(path: Path, clock: Clock, report: Report, strict: bool, migrations: Sequence[schema.Migration]) -> sqlite3.Connection:
-    try:
-        return database.connect(path, strict=strict, migrations=migrations)
-    except sqlite3.DatabaseError as err:
-        aside = database.move_aside(path, utc(clock.wall_ns())[:19].replace(":", ""))
-        report(f"{path}: damaged ({err}): moved to {aside.name}, and a new log begins; `sqlite3 {aside.name} .recover` shows what is left")
-        return database.connect(path, strict=strict, migrations=migrations)
+    def _note_trouble(self, err: Exception) -> None:
+        self.counters["errors"] += 1
+        if not self.trouble:
+            self._report(
+                f"{self.path}: storage does not take the log: {err}: events wait in memory and nothing is cleared; free or repair it"
+            )
+        self.trouble = str(err)
 
+    def _run_job(self, job: Callable[[Store], None], ticket: Ticket) -> None:
+        try:
+            job(self._store)
+        except (sqlite3.Error, LogError, OSError) as err:
+            ticket.finish(LogError(f"{self.path}: {err}"))
+        else:
+            ticket.finish()
 
-def open_readonly(path: Path) -> sqlite3.Connection:
-    """A connection that only reads, as any member of the log's group may, while the daemon runs or not; LogError if there is no log."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
-        with contextlib.closing(connection.execute("SELECT count(*) FROM sqlite_master")) as cursor:
-            cursor.fetchone()
-    except sqlite3.Error as err:
-        raise LogError(f"{path}: the log cannot be read: {err}") from err
-    return connection
+    # Room is made between commits; where that fails, what is committed is safe in the WAL, and the next commit tries again.
+    def _tend(self) -> bool:
+        try:
+            more = self._store.tend(self.subscribers, idle=not self._group.tickets)
+        except (sqlite3.Error, LogError, OSError) as err:
+            self.counters["errors"] += 1
+            if str(err) != self._untended:
+                self._report(f"{self.path}: no room can be made in the log: {err}")
+            self._untended = str(err)
+            if database.is_broken(err):
+                self._store.recover(err)
+            return False
+        self._untended = ""
+        return more

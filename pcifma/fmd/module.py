@@ -37,7 +37,6 @@ class Statistics:
     dropped: int = 0
     timeouts: int = 0
     checkpoints: int = 0
-    lost: int = 0
     spent_ns: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -70,6 +69,11 @@ class Loaded:
     def unsaved(self) -> bool:
         """There is something to checkpoint."""
         return self.services.dirty or self._saved != (self.cursor, self.failed)
+
+    def renew(self) -> None:
+        """Checkpoint everything next time."""
+        self._saved = (-1, "")
+        self.services.renew()
 
     def checkpoint(self, boot: str, wall_offset_ns: int) -> Checkpoint:
         """What has changed since the last call."""

@@ -16,11 +16,15 @@ class Origins:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        rows = connection.execute("SELECT body, id FROM origin ORDER BY id DESC LIMIT ?", (_TAKEN_UP,)).fetchall()
-        self._known: dict[bytes, int] = dict(reversed(rows))
-        self._last = rows[0][1] if rows else 0
         self._added: list[bytes] = []
         self._unsaved = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Know what the table holds; for when rows were removed from it."""
+        rows = self._connection.execute("SELECT body, id FROM origin ORDER BY id DESC LIMIT ?", (_TAKEN_UP,)).fetchall()
+        self._known: dict[bytes, int] = dict(reversed(rows))
+        self._last = rows[0][1] if rows else 0
 
     def id_of(self, body: bytes) -> int:
         """The id of the encoded origin *body*; a new one must be saved before the transaction ends."""

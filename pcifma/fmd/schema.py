@@ -26,6 +26,8 @@ _V1 = {
         "seq INTEGER PRIMARY KEY, uuid BLOB, origin INTEGER, tick INTEGER, wall_ns INTEGER, not_before_ns INTEGER NULL, boot_ns INTEGER, "
         "ena BLOB, count INTEGER, first_ns INTEGER NULL, last_ns INTEGER NULL, payload BLOB"
     ),
+    # What retention has let go, added up by class.
+    "retired": "class TEXT, events INTEGER, count INTEGER, last_ns INTEGER, PRIMARY KEY (class)",
     "fault": "seq INTEGER PRIMARY KEY, case_uuid BLOB, class TEXT, wall_ns INTEGER, boot_ns INTEGER, body BLOB",
     "latched": (
         "target TEXT, register TEXT, bit INTEGER, boot TEXT, occurrence INTEGER, since_ns INTEGER, standing INTEGER, "

@@ -47,8 +47,10 @@ class SerdState(msgspec.Struct):
 
     def trim(self, oldest_ns: int) -> None:
         """Forget what is older than *oldest_ns*."""
-        drop = next((i for i, (at_ns, _) in enumerate(self.kept) if at_ns >= oldest_ns), len(self.kept))
-        self.total -= sum(count for _, count in self.kept[:drop])
+        drop = 0
+        while drop < len(self.kept) and self.kept[drop][0] < oldest_ns:
+            self.total -= self.kept[drop][1]
+            drop += 1
         del self.kept[:drop]
 
     def shift(self, by_ns: int, now_ns: int) -> None:

@@ -24,6 +24,8 @@ BUFFERS_BYTES = 10 << 20
 SERD_LIMIT = 65536
 TIMER_LIMIT = 4096
 CASE_LIMIT = 10000
+TEXT_LIMIT = 65536
+NEVER_NS = 1 << 62
 
 
 class Desk(Protocol):
@@ -85,12 +87,14 @@ class ModuleServices:
 
     def count(self, statistic: str, n: int = 1) -> None:
         """Add *n* to a statistic."""
+        self._check(statistic)
         self.statistics[statistic] = self.statistics.get(statistic, 0) + n
         self._changed.add(("stat", statistic))
 
     def open_case(self, key: str) -> Case:
         """The module's open case under *key*, or a new one."""
         docket = self._desk.docket
+        self._check(key)
         docket.limit(self.name, key, CASE_LIMIT)
         de = {"scheme": "fmd", "mod-name": self.name, "mod-version": self.version}
         return docket.open(self.name, key, cause=self._desk.cause(), de=de, rules=f"{self.name} {self.version}")
@@ -104,6 +108,7 @@ class ModuleServices:
         state = self.serds.get(name)
         t_ns = round(t_s * 1e9)
         if state is None:
+            self._check(name)
             self._limit(len(self.serds), SERD_LIMIT, "SERD engines")
             state = self.serds[name] = SerdState(n, t_ns)
         elif (state.n, state.t_ns) != (n, t_ns):
@@ -113,8 +118,12 @@ class ModuleServices:
     def arm(self, timer: str, delay_s: float, data: str = "") -> None:
         """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
         if timer not in self.timers.armed:
+            self._check(timer)
             self._limit(len(self.timers.armed), TIMER_LIMIT, "timers")
-        self.timers.arm(timer, Timer(self.now_ns() + round(delay_s * 1e9), data))
+        due_ns = self.now_ns() + round(delay_s * 1e9)
+        if not -NEVER_NS < due_ns < NEVER_NS:
+            raise PluginError(f"module {self.name}: timer {timer} of {delay_s} s is out of range")
+        self.timers.arm(timer, Timer(due_ns, self._check(data, TEXT_LIMIT)))
         self._changed.add(("timer", timer))
 
     def disarm(self, timer: str) -> None:
@@ -135,6 +144,7 @@ class ModuleServices:
 
     def put(self, buffer: str, data: bytes) -> None:
         """Set a checkpointed buffer (at most 1 MiB, 10 MiB in all)."""
+        self._check(buffer)
         others = sum(len(body) for name, body in self.buffers.items() if name != buffer)
         if len(data) > BUFFER_BYTES or others + len(data) > BUFFERS_BYTES:
             raise PluginError(f"module {self.name}: buffer {buffer} of {len(data)} bytes is too large (1 MiB each, 10 MiB in all)")
@@ -148,6 +158,15 @@ class ModuleServices:
         self.posted += 1
         self._changed.add(("posted", ""))
         self._desk.post(self.name, finding, self.posted)
+
+    # Names become keys of the log: text that it can hold, and of some shortness.
+    def _check(self, name: str, limit: int = 256) -> str:
+        try:
+            if len(name.encode()) <= limit and "\0" not in name:
+                return name
+        except (UnicodeError, AttributeError):
+            pass
+        raise PluginError(f"module {self.name}: {ascii(name)[:80]} is no name: use text of at most {limit} bytes")
 
     def _limit(self, size: int, limit: int, what: str) -> None:
         if size >= limit:
@@ -198,10 +217,14 @@ class ModuleServices:
             else:
                 self.statistics[key] = int(body)
 
+    def renew(self) -> None:
+        """Put everything into the next checkpoint."""
+        kinds: dict[str, Iterable[str]] = {"serd": self.serds, "timer": self.timers.armed, "buffer": self.buffers, "stat": self.statistics}
+        self._changed |= {(kind, key) for kind, held in kinds.items() for key in held} | {("posted", "")}
+
     def forget(self) -> None:
         """Drop everything, for a module that begins anew."""
-        kinds: dict[str, Iterable[str]] = {"serd": self.serds, "timer": self.timers.armed, "buffer": self.buffers, "stat": self.statistics}
-        self._changed |= {(kind, key) for kind, held in kinds.items() for key in held}
+        self.renew()
         self.serds, self.buffers, self.statistics, self.timers = {}, {}, {}, Timers()
 
 

@@ -22,9 +22,10 @@ DISCARDED = "DISCARDED"
 class Writer:
     """The one writer's memory of the tables: the next seq, ids of origins, and which rows may still be folded into."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, seq: int = 0) -> None:
+        """Go on after the newest seq that the log holds, or after *seq* if that is newer."""
         self.connection = connection
-        self.seq = _last_seq(connection)
+        self.seq = max(seq, _last_seq(connection))
         self.frozen = self.seq
         self.repeated = 0
         self.folded = 0
@@ -49,6 +50,11 @@ class Writer:
             raise
         self._origins.keep()
         self._recent.keep()
+
+    def reload(self) -> None:
+        """Rows were removed by retention."""
+        self._open.clear()
+        self._origins.reload()
 
     def _events(self, group: Group) -> None:
         run: list[Arrival] = []

@@ -120,12 +120,13 @@ class Desk:
 
     def settle(self) -> None:
         """Pump until nothing moves any more, everything durable."""
-        before = -1
-        while before != self.log.committed:
-            before = self.log.committed
+        before, calm = -1, 0
+        while calm < 3:
             while self.engine.pump():
                 pass
             assert self.log.flush(60)
+            calm = calm + 1 if before == self.log.committed else 0
+            before = self.log.committed
 
     def crash(self) -> None:
         """Stop as a killed daemon does: what was not durable is gone, the engine's memory too."""

@@ -1,0 +1,66 @@
+"""Keeps the write-ahead log short, without stopping the commits.
+
+size < SOFT            nothing; when the log is idle and it is above IDLE, it is copied into the database at once
+SOFT: a second connection copies it into the database beside the commits
+HARD: the rest is copied between two commits, so that the next one begins the file anew
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+
+MIB = 1 << 20
+IDLE, SOFT, HARD = 1 * MIB, 16 * MIB, 20 * MIB
+
+
+class Wal:
+    """The -wal file beside the database at *path*; *connection* is the writer's."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._database = path
+        self._file = path.with_name(path.name + "-wal")
+        self._connection = connection
+        self._beside: threading.Thread | None = None
+        self._next_hard = HARD
+        # Once all of it is in the database, the next commit cuts the file to what it needs: its size is what there is to copy.
+        connection.execute("PRAGMA journal_size_limit=0")
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        try:
+            return self._file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def tend(self, *, idle: bool) -> None:
+        """After a commit: copy what is due. sqlite3.Error if the database does not take it; nothing is lost then."""
+        size = self.size
+        if size >= self._next_hard or (idle and size >= IDLE):
+            self._copy(size)
+        elif size >= SOFT and (self._beside is None or not self._beside.is_alive()):
+            self._beside = threading.Thread(target=self._copy_beside, name="wal", daemon=True)
+            self._beside.start()
+
+    # A reader may hold the file back: it is tried again only when it has grown.
+    def _copy(self, size: int) -> None:
+        self._next_hard = size + MIB
+        self.close()
+        _, pages, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages == copied:
+            self._next_hard = HARD
+
+    def _copy_beside(self) -> None:
+        # What fails here fails again between two commits, and is reported there.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._database)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        """Wait for the copy that is under way."""
+        if self._beside is not None:
+            self._beside.join()
+            self._beside = None
