@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pcifma.errors import ShortReadError
-from pcifma.regs import dvsec, ht, msi
 from pcifma.regs.catalogue import BY_ID, BY_NAME
 from pcifma.regs.chain import Found, walk
+from pcifma.regs.form import form_of
 from pcifma.regs.table import Capability, Location, Register
 
 _HEADER_TYPE = 0x0E
@@ -42,7 +43,7 @@ def placed_registers(read: Read, size: int) -> Iterator[Placed]:
     for table, head in _tables(found):
         # The version of a PCI Express capability stands in its own register (PCIe Base Spec 7.5.3.2).
         version = max(1, flags & 0xF if table.name == "CAP_EXP" else head.version)
-        form = _form(read, head)
+        form = form_of(head.name, partial(_word_of, read, head.offset)).name
         for register in table.registers:
             offset = head.offset + register.offset
             if register.present(dev_type, layout, version) and register.matches(form=form) and offset + register.width <= size:
@@ -58,15 +59,8 @@ def _tables(found: tuple[Found, ...]) -> Iterator[tuple[Capability, Found]]:
             yield table, head
 
 
-def _form(read: Read, head: Found) -> str:
-    # Which of a capability's layouts this one has; empty where it has but one, or where all of them read the same.
-    if head.name == "CAP_HT":
-        return ht.form(_word(read, head.offset + 2, 2))
-    if head.name == "CAP_MSI":
-        return msi.form(_word(read, head.offset + 2, 2))
-    if head.name == "ECAP_DVSEC":
-        return dvsec.form(_word(read, head.offset + 4, 4), _word(read, head.offset + 8, 2))
-    return ""
+def _word_of(read: Read, start: int, offset: int, width: int) -> int:
+    return _word(read, start + offset, width)
 
 
 def _word(read: Read, offset: int, width: int) -> int:

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.form import PLAIN, Form
 
 
 class FoundCapability(NamedTuple):
-    """A capability as found in a chain: *name* is setpci's, *offset* in bytes from the start of configuration space."""
+    """A capability as found in a chain: *name* is setpci's, *offset* in bytes from the start of configuration space.
+
+    *version* of a standard capability is 0, but PCI Express says its own. *form* tells which registers it has (pcifma/regs/form.py).
+    """
 
     name: str
     id: int
     extended: bool
     version: int
     offset: int
+    form: Form = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +91,7 @@ class Function:
             return 0
         offsets = [c.offset for c in self.capabilities if c.name == capability]
         return offsets[number] if number < len(offsets) else None
+
+    def all(self, capability: str) -> tuple[FoundCapability, ...]:
+        """The capabilities with that setpci name, in the order in which setpci counts them."""
+        return tuple(c for c in self.capabilities if c.name == capability)

@@ -13,7 +13,8 @@ from pcifma.fabric import power
 from pcifma.fabric.function import FoundCapability, Function
 from pcifma.fabric.window import bars, windows
 from pcifma.regs.bdf import Bdf
-from pcifma.regs.chain import walk
+from pcifma.regs.chain import Found, walk
+from pcifma.regs.form import form_of
 from pcifma.regs.header import HEADER
 
 HEADER_SIZE = 64
@@ -137,16 +138,26 @@ def _from_header(bdf: Bdf, header: bytes, size: int) -> Function:
 
 def _from_capabilities(function: Function, config: ConfigSpace) -> Sighting:
     chain = walk(config.read, config.size)
-    capabilities = tuple(FoundCapability(c.name, c.id, c.extended, c.version, c.offset) for c in chain.capabilities)
+    capabilities = tuple(_found(c, config) for c in chain.capabilities)
     function = replace(function, capabilities=capabilities, note="; ".join(chain.complaints))
     look = _Look(function, config)
-    flags = look.word("CAP_EXP", 2, 2)
+    flags = next((c.form.head for c in capabilities if c.name == "CAP_EXP" and c.offset + 4 <= config.size), None)
     function = replace(function, dev_type=None if flags is None else flags >> 4 & 0xF, serial=look.serial())
     if function.header_type == BRIDGE:
         vendor, device = look.word("CAP_SSVID", 4, 2), look.word("CAP_SSVID", 6, 2)
         function = replace(function, subsystem_vendor=vendor or 0, subsystem_device=device or 0)
     slotted = flags is not None and flags & _SLOT_IMPLEMENTED and function.header_type == BRIDGE
     return Sighting(function, look.virtual(), look.collector(), look.slot_number() if slotted else None)
+
+
+def _found(found: Found, config: ConfigSpace) -> FoundCapability:
+    def word(offset: int, width: int) -> int:  # what the image does not have is no register there either
+        start = found.offset + offset
+        return int.from_bytes(config.read(start, width), "little") if start + width <= config.size else 0
+
+    form = form_of(found.name, word)
+    version = form.head & 0xF if found.name == "CAP_EXP" else found.version
+    return FoundCapability(found.name, found.id, found.extended, version, found.offset, form)
 
 
 class _Look:

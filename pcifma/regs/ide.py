@@ -92,6 +92,12 @@ def link_streams(capability: int) -> int:
     return register.get("number_of_tcs_supported_for_link_ide", capability) + 1
 
 
+def status_offsets(capability: int, read: Callable[[int], int]) -> Iterator[int]:
+    """Offset, from the capability, of the status register of each stream, Link and Selective; *read* as in `selective_offsets`."""
+    yield from (IDE[f"link_ide_stream_{i}_status"].offset for i in range(link_streams(capability)))
+    yield from selective_offsets(capability, read)
+
+
 def selective_offsets(capability: int, read: Callable[[int], int]) -> Iterator[int]:
     """Offset, from the capability, of the status register of each Selective IDE Stream (PCIe Base Spec 7.9.26.5).
 

@@ -76,3 +76,16 @@ def test_all_ones_is_gone_and_header_alone_is_short() -> None:
     text = capture(gone) + short.text(64)
     fabric = build(open_capture(text.encode(), "test.lspci"))
     assert [f.unread for f in fabric] == ["gone", "short"]
+
+
+def test_capabilities_say_which_registers_they_have() -> None:
+    card = endpoint("0000:01:00.0").capability(0x90, 0x05).put(0x92, 0x0181, 2)
+    card.extended(0x160, 0x0023).put(0x164, 0x01401E98, 4).put(0x168, 7, 2).extended(0x180, 0x0023).put(0x184, 0x01808086, 4)
+    found = fabric_of(card)[at("01:00.0")]
+    assert [(c.name, c.version, c.form.name) for c in found.capabilities if c.name != "ECAP_AER"] == [
+        ("CAP_EXP", 2, ""),
+        ("CAP_MSI", 0, "64-bit"),
+        ("ECAP_DVSEC", 1, "cxl-flex-bus"),
+        ("ECAP_DVSEC", 1, "other"),
+    ]
+    assert [c.offset for c in found.all("ECAP_DVSEC")] == [0x160, 0x180]
