@@ -38,8 +38,9 @@ class Watcher:
 
 @dataclass(slots=True)
 class Watched:
-    """One target. *since*: boot time (ns) at which a `stays` watch became true. *unread*: why it was not read last time, and then
-    *left_ns*, the wall time of the last look that read it. *whole_ns*: wall time of its last snapshot.
+    """One target. *since*: boot time (ns) at which a `stays` watch became true, *ripe* when it was last looked at for that.
+    *unread*: why it was not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*: wall
+    time of its last snapshot.
     """
 
     subject: Subject
@@ -48,7 +49,7 @@ class Watched:
     facts: tuple[str, ...]
     before: Snapshot | None = None
     since: dict[Location, int] = field(default_factory=dict)
-    ripe: set[Location] = field(default_factory=set)
+    ripe: dict[Location, int] = field(default_factory=dict)
     unread: str = ""
     left_ns: int | None = None
     whole_ns: int | None = None
@@ -87,20 +88,16 @@ class Watched:
                     self.since.setdefault(watch.location, now_ns)
                 else:
                     self.since.pop(watch.location, None)
-                    self.ripe.discard(watch.location)
+                    self.ripe.pop(watch.location, None)
         return {location: (now_ns - since) / 1e9 for location, since in self.since.items()}
 
     def ripens(self, now_ns: int) -> bool:
-        """True, once, when a `stays` watch has been true for its hold time."""
-        new = {
-            watch.location
-            for _, watch in self.watches
-            if self.since
-            and watch.when == "stays"
-            and watch.location in self.since
-            and now_ns - self.since[watch.location] >= watch.hold * 1e9
-        } - self.ripe
-        self.ripe |= {location for location in new if location is not None}
+        """True when a `stays` watch has been true for its hold time, and again after each further one."""
+        if not self.since:
+            return False
+        held = ((w.location, w.hold) for _, w in self.watches if w.when == "stays" and w.location is not None)
+        new = [at for at, hold in held if at in self.since and now_ns - self.ripe.get(at, self.since[at]) >= hold * 1e9]
+        self.ripe |= dict.fromkeys(new, now_ns)
         return bool(new)
 
     def counters(self, now: Snapshot) -> list[tuple[str, int]]:

@@ -35,10 +35,12 @@ def normalise(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
     elif record.fields.get("ERROR_EVENT") in _RECOVERIES:
         outcome, number, severity = _RECOVERIES[record.fields["ERROR_EVENT"]]
         online = record.fields.get("DEVICE_ONLINE") == "1"
-        payload: dict[str, PayloadValue] = {"name": "Error Recovery", "outcome": outcome, "online": online, "driver": record.fields.get("DRIVER", "")}
+        driver = record.fields.get("DRIVER", "")
+        payload: dict[str, PayloadValue] = {"name": "Error Recovery", "outcome": outcome, "online": online, "driver": driver}
         yield Finding("ereport.io.pciex.recovery", Evidence(now.target, _UEVENT, number), severity, payload)
 
 
 def _lost(record: Record, target: Target) -> Finding:
-    payload: dict[str, PayloadValue] = {"stream": record.stream, "records": int(record.fields["lost"]) if record.fields["lost"].isdigit() else 1}
+    lost = record.fields["lost"]
+    payload: dict[str, PayloadValue] = {"stream": record.stream, "records": int(lost) if lost.isdigit() else 1}
     return Finding("ereport.pcifma.lost", Evidence(target, f"stream:{record.stream}", 0), "info", payload)

@@ -18,7 +18,8 @@ from pcifma.poll.replay import play
 
 UE, CE = "ECAP_AER+4.l", "ECAP_AER+10.l"
 POISONED, BAD_TLP = 0x1000, 0x40
-EVENT = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0x1000, severity: 0, tlp_header_valid: 1, tlp_header: "1610612768,67109119,251,3221229632"}}}}'
+HEADER = 'tlp_header_valid: 1, tlp_header: "1610612768,67109119,251,3221229632"'
+EVENT = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0x1000, severity: 0, {HEADER}}}}}'
 CORRECTED = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0x40, severity: 2, tlp_header_valid: 0}}}}'
 
 

@@ -1,0 +1,167 @@
+"""Listening and looking on a real kernel: one error is one ereport, an interrupt that is lost is found, one that is late is not.
+
+A guest program plays the daemon: a poller with every source, a look a second, each ereport a line in the shared directory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from lab import reporting
+from lab.conftest import booted
+from lab.machine import Machine
+from lab.topology import standard
+
+pytestmark = pytest.mark.lab_full
+
+WATCH = """
+import pathlib, sys
+from pcifma.access.open import open_live
+from pcifma.event.line import encode
+from pcifma.fabric.build import build
+from pcifma.plugin.loader import builtin
+from pcifma.poll.ear import streams_of
+from pcifma.poll.poller import Poller
+machine = open_live()
+plugins = [p for p in builtin() if p.manifest.kind == "source"]
+poller = Poller(machine, build(machine), plugins, streams=streams_of(plugins))
+out, stop = open("/lab/events", "ab", buffering=0), pathlib.Path("/lab/stop")
+looks = 0
+while not stop.exists():
+    for event in poller.look().ereports:
+        out.write(encode(event) + b"\\n")
+    looks += 1
+    pathlib.Path("/lab/looks").write_text(str(looks))
+    machine.clock.wait_until(poller.due_ns)
+machine.host.close()
+pathlib.Path("/lab/done").write_text("done")
+"""
+# How long Root Error Status stays set while errors are served: the status is read as fast as it can be.
+SERVICE = """
+import os, sys, time
+fd, offset, end = os.open(sys.argv[1], os.O_RDONLY), int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
+since, slowest, served = None, 0.0, 0
+while time.monotonic() < end:
+    word = int.from_bytes(os.pread(fd, 4, offset), "little") & 0x7f
+    now = time.monotonic()
+    if word and since is None:
+        since = now
+    elif not word and since is not None:
+        slowest, since, served = max(slowest, now - since), None, served + 1
+print(slowest, served)
+"""
+
+
+@pytest.fixture(scope="module")
+def linux_boot(pytestconfig: pytest.Config) -> Iterator[Machine]:
+    yield from booted(Machine(standard()), "Linux that owns AER", pytestconfig)
+
+
+class Daemon:
+    """The guest program, from start to stop."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        for name in ("events", "stop", "looks", "done"):
+            (machine.share / name).unlink(missing_ok=True)
+        (machine.share / "watch.py").write_text(WATCH)
+        machine.run(f"{sys.executable} -I /lab/watch.py >/lab/watch.log 2>&1 &")
+        self.after(2)
+
+    def looks(self) -> int:
+        path = self.machine.share / "looks"
+        return int(path.read_text() or 0) if path.exists() else 0
+
+    def after(self, looks: int, seconds: float = 120) -> None:
+        """Wait until so many looks more have been made."""
+        end, wanted = time.monotonic() + seconds, self.looks() + looks
+        while self.looks() < wanted:
+            assert time.monotonic() < end, (self.machine.share / "watch.log").read_text()
+            time.sleep(0.1)
+
+    def events(self, leaf: str) -> list[dict[str, Any]]:
+        path = self.machine.share / "events"
+        found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [event for event in found if event["class"].endswith(leaf)]
+
+    def stop(self) -> None:
+        (self.machine.share / "stop").write_text("")
+        self.machine.check("for i in $(seq 100); do test -e /lab/done && exit 0; sleep .2; done; exit 1")
+
+
+@pytest.fixture
+def linux(linux_boot: Machine) -> Machine:
+    reporting.open_path(linux_boot)
+    reporting.clear(linux_boot)
+    return linux_boot
+
+
+@pytest.fixture
+def daemon(linux: Machine) -> Iterator[Daemon]:
+    running = Daemon(linux)
+    yield running
+    running.stop()
+
+
+def test_error_that_the_kernel_serves_is_one_ereport_with_the_kernels_word(linux: Machine, daemon: Daemon) -> None:
+    linux.inject("ep1", "POISON_TLP", header=(0x40000001, 0xF, 0xFEE00000, 0xDEADBEEF))
+    daemon.after(4)
+    found = daemon.events("tl.ptlp")
+    assert [(e["device"], e["count"]) for e in found] == [(linux.address("ep1"), 1)]
+    assert "aer_event" in found[0]["sources"]
+    assert [e["payload"]["outcome"] for e in daemon.events("recovery")] == ["failed"]
+
+
+def test_error_on_a_closed_path_is_seen_by_looking(linux: Machine, daemon: Daemon) -> None:
+    linux.setpci("rp1", "3e.w=0:2")
+    linux.inject("ep1", "POISON_TLP")
+    daemon.after(4)
+    assert [e["sources"] for e in daemon.events("tl.ptlp")] == [["poll"]]
+
+
+def test_instance_is_gone_afterwards(linux: Machine) -> None:
+    Daemon(linux).stop()
+    assert linux.check("ls /sys/kernel/tracing/instances") == ""
+
+
+def test_lost_interrupt_is_found_and_its_cause_named(linux: Machine, daemon: Daemon) -> None:
+    linux.setpci("rp2", "CAP_MSI+2.w=0:1")
+    linux.inject("ep2", "POISON_TLP")
+    daemon.after(14)
+    found = daemon.events("rc.irq-lost")
+    assert [(e["device"], e["payload"]["cause"]) for e in found] == [(linux.address("rp2"), "MSI off")]
+    linux.setpci("rp2", "CAP_MSI+2.w=1:1")
+
+
+def test_normal_injection_on_a_busy_machine_loses_nothing(linux: Machine, daemon: Daemon) -> None:
+    linux.run("for i in 1 2 3 4; do (timeout 40 sh -c 'while :; do :; done' >/dev/null 2>&1 &); done")
+    for _ in range(12):
+        linux.inject("ep2", "POISON_TLP")
+        daemon.after(1)
+        linux.setpci("ep2", "ECAP_AER+4.l=ffffffff", "CAP_EXP+a.w=000f")
+    daemon.after(12)
+    assert daemon.events("rc.irq-lost") == []
+
+
+def test_grace_is_many_times_the_slowest_service(linux: Machine) -> None:
+    (linux.share / "service.py").write_text(SERVICE)
+    offset = (
+        int(linux.check(f"lspci -s {linux.address('rp2')} -vv | sed -n 's/.*\\[\\([0-9a-f]*\\) v[0-9]\\] Advanced Error.*/\\1/p'"), 16)
+        + 0x30
+    )
+    config = f"/sys/bus/pci/devices/{linux.address('rp2')}/config"
+    linux.run("for i in 1 2 3 4; do (timeout 30 sh -c 'while :; do :; done' >/dev/null 2>&1 &); done")
+    linux.run(f"{sys.executable} -I /lab/service.py {config} {offset} 25 >/lab/service.out 2>&1 &")
+    for _ in range(10):
+        linux.inject("ep2", "POISON_TLP")
+        linux.run("sleep 1")
+        linux.setpci("ep2", "ECAP_AER+4.l=ffffffff", "CAP_EXP+a.w=000f")
+    linux.check("for i in $(seq 300); do test -s /lab/service.out && exit 0; sleep .2; done; exit 1", seconds=120)
+    slowest = float((linux.share / "service.out").read_text().split()[0])
+    print(f"slowest service: {slowest * 1000:.1f} ms")
+    assert slowest * 20 < 10.0
