@@ -22,8 +22,11 @@ COMPLAINT_LIMIT = 1000
 _ROW_BYTES = 16
 _LINE_LIMIT = 4096  # no logger makes longer rows; a longer line is somebody's binary
 _PLAIN_ROW = re.compile(r"([0-9a-f]{2,3}): ((?:[0-9a-f]{2} ){15}[0-9a-f]{2})")
-_OFFSET = re.compile(r"(?:^|(?<=[^0-9A-Za-z]))[0-9a-fA-F]{2,3}$")
-_ADDRESS = re.compile(r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$)")
+# Two or three digits as lspci prints them, or eight as the kernel does (pci=earlydump: `pci 0000:00:1c.0: config space:`).
+_OFFSET = re.compile(r"(?:^|(?<=[^0-9A-Za-z]))(?:00000)?[0-9a-fA-F]{2,3}$")
+_ADDRESS = re.compile(
+    r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$|:? config space:)"
+)
 _COUNTED = re.compile(r"[\d\s]+")  # what differs between the prefixes of one log: digits and spaces
 _CUT_MARKS = re.compile(r"[0-9a-fA-F]|\.{1,3}|…")
 
@@ -130,9 +133,10 @@ class _Reader:
             self.complain(number, _cut_short(offset))
 
     def block(self, number: int, offset: int, row: bytes, prefix: str) -> _Block:
-        header = self.headers.get(_shape(prefix))
-        if header is None and self.latest is not None and self.latest.line == number - 1:
-            header = self.latest
+        shape = _shape(prefix)
+        header = self.headers.get(shape)
+        if self.latest is not None and self.latest.line == number - 1:
+            header = self.headers[shape] = self.latest
         last = self.blocks[-1] if self.blocks else None
         same = last is not None and last.under is header
         if last is not None and same and (offset or last.rows.get(0, row) == row):

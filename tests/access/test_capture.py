@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from support.dump import CORPUS, needs_corpus, read_dump
 from support.image import Image
 
 from pcifma.access.capture import parse_capture
@@ -145,3 +148,24 @@ def test_capture_row_given_twice_with_other_bytes_is_complained_about() -> None:
 
     assert found.complaints == ("a:6: row 10 is there twice with different bytes; the first one counts",)
     assert found.configs[PORT].read(0x10, 2) == b"\x00\x00"
+
+
+def test_capture_reads_what_the_kernel_dumps_at_boot() -> None:
+    rows = device().splitlines()[1:]
+    log = [f"[    0.4{n}1234] {n * 16:08x}: {row[4:]}" for n, row in enumerate(rows)]
+    text = ["[    0.401233] pci 0000:00:1c.0: config space:", *log, "[    0.411233] pci 0000:00:1d.0 config space:", *log]
+
+    found = parse_capture("\n".join(text), "a")
+
+    assert found.complaints == ()
+    assert list(found.configs) == [PORT, Bdf(0, 0, 0x1D, 0)]
+    assert all(space.read(0, 64) == plain()[:64] for space in found.configs.values())
+
+
+@needs_corpus
+@pytest.mark.parametrize("path", sorted(p for p in CORPUS.glob("*/*.txt") if p.parent.name != "logs" and ".lspci" not in p.name), ids=str)
+def test_capture_of_a_real_machine_is_what_another_reader_sees(path: Path) -> None:
+    found = parse_capture(path.read_bytes(), path.name)
+
+    assert found.complaints == ()
+    assert {str(bdf): space.read(0, space.size) for bdf, space in found.configs.items()} == {d.bdf: d.data for d in read_dump(path)}
