@@ -62,6 +62,12 @@ class SlowError(BusyError):
     tag = "slow"
 
 
+class ExcludedError(BusyError):
+    """The operator wants the Function left alone."""
+
+    tag = "excluded"
+
+
 class WriteRefusedError(PcifmaError):
     """A register write that the owner, the ack table or the kernel does not allow; the message says which."""
 

@@ -19,6 +19,11 @@ VERBS: dict[str, str] = {
     "replay": "A recording through the whole path.",
     "decode": "Explain a register's value, or the error reports of a log.",
     "plugins": "What is loaded or loadable, and each one's check.",
+    "fmd": "The daemon, in the foreground.",
+    "status": "How the daemon is doing.",
+    "config": "The daemon's plugins.",
+    "load": "Load a plugin into the daemon.",
+    "unload": "Unload a plugin from the daemon.",
     "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",
 }
 

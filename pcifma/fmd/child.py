@@ -12,8 +12,8 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,13 +22,21 @@ import msgspec
 from pcifma.errors import PluginError
 from pcifma.fmd import child_message as message
 from pcifma.fmd.child_desk import NO_DESK, Desk
+from pcifma.fmd.nursery import Nursery
 from pcifma.fmd.offspring import OFFSPRING
 
-START_DEADLINE_S = 10.0  # an interpreter, its imports and the plugin's, on a busy machine
-_CHILD_FD = 3
+START_DEADLINE_S = 10.0  # the plugin's imports, on a busy machine
 _READ_BYTES = 1 << 18
 
 Answer = TypeVar("Answer", bound=message.Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one plugin may take: *memory* in bytes, *deadline_s* for a call."""
+
+    memory: int = 256 << 20
+    deadline_s: float = 0.5
 
 
 class _Fault(Exception):
@@ -44,21 +52,20 @@ class Child:
         self._in = bytearray()
         self.dead = ""
         self.longest_s = 0.0
-        OFFSPRING.add(pid)
 
     @classmethod
-    def start(cls, name: str, path: Path, origin: str, *, memory: int, deadline_s: float) -> Child:
-        """Start the plugin in directory *path*; PluginError if it does not get ready. *memory* in bytes."""
+    def start(cls, name: str, place: tuple[Path, str], nursery: Nursery, limits: Limits) -> Child:
+        """Start the plugin at *place* (directory, and what the loader says of its origin); PluginError if it does not get ready."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        with theirs:
-            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHILD_FD), *((os.POSIX_SPAWN_DUP2, null, fd) for fd in range(3))]
-            argv = [sys.executable, "-I", "-m", "pcifma.fmd.child_main"]
-            pid = os.posix_spawn(sys.executable, argv, {"PATH": os.defpath}, file_actions=actions, setsid=True)
-        os.close(null)
-        child = cls(name, ours, pid, deadline_s=deadline_s)
-        child.call(message.Start(str(path), origin, memory), message.Ready, deadline_s=START_DEADLINE_S)
+        try:
+            with theirs:
+                pid = nursery.spawn(theirs)
+        except PluginError:
+            ours.close()
+            raise
+        child = cls(name, ours, pid, deadline_s=limits.deadline_s)
+        child.call(message.Start(str(place[0]), place[1], limits.memory), message.Ready, deadline_s=START_DEADLINE_S)
         return child
 
     def fileno(self) -> int:

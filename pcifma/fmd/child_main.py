@@ -1,7 +1,7 @@
 """The process of one third-party plugin: limits itself, loads the plugin, and calls it as the daemon says.
 
-Run as `python -I -m pcifma.fmd.child_main`, with the line to the daemon as file descriptor 3. What the plugin raises goes back as
-text; whatever else it does (hang, crash, flood, leave) ends this process and nothing more.
+A child of the nursery. What the plugin raises goes back as text; whatever else it does (hang, crash, flood, leave) ends this
+process and nothing more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -26,8 +25,7 @@ from pcifma.plugin import loader
 from pcifma.plugin.module import Module, PropertyValue
 from pcifma.plugin.watch import Finding
 
-_PR_SET_PDEATHSIG = 1
-_LINE_FD = 3
+_PR_SET_NO_NEW_PRIVS = 38
 _PROCESSES = 64  # of its user; for root there is no such limit
 _FILES = 64
 _TEXT_LIMIT = 1000
@@ -245,12 +243,10 @@ def _bounded(found: Iterable[T], limit: int, what: str) -> list[T]:
 
 
 def confine(memory: int) -> None:
-    """Limit this process before any foreign code runs: memory, processes, files, core dumps; it dies with its daemon."""
-    daemon = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != daemon or daemon == 1:
-        raise SystemExit(0)
-    os.closerange(_LINE_FD + 1, 1 << 20)  # whatever the daemon itself was given
+    """Limit this process before any foreign code runs: memory, processes, files, core dumps, privileges."""
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    os.environ.clear()
+    os.environ["PATH"] = os.defpath
     os.chdir("/")
     os.umask(0o077)
     os.nice(10)  # looking comes first
@@ -279,11 +275,7 @@ def serve(line: Line) -> None:
             line.send(message.Failed(f"{type(err).__name__}: {err}"[:_TEXT_LIMIT]))
 
 
-def main() -> None:
-    """Serve on the line that the daemon gave us."""
-    with socket.socket(fileno=_LINE_FD) as sock:
+def run(sock: socket.socket) -> None:
+    """Serve on the line that the daemon gave this process."""
+    with sock:
         serve(Line(sock))
-
-
-if __name__ == "__main__":
-    main()

@@ -14,8 +14,9 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd import child_message as message
-from pcifma.fmd.child import Child
+from pcifma.fmd.child import Child, Limits
 from pcifma.fmd.child_desk import Desk
+from pcifma.fmd.nursery import Nursery
 from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Module, Services, Source
 from pcifma.plugin.watch import Finding, Snapshot, Watch
@@ -81,10 +82,10 @@ class ChildPlugin:
     child: Child
 
     @classmethod
-    def start(cls, manifest: Manifest, origin: Foreign, path: Path, *, memory: int, deadline_s: float) -> ChildPlugin:
+    def start(cls, manifest: Manifest, place: tuple[Path, Foreign], nursery: Nursery, limits: Limits) -> ChildPlugin:
         """Start its process; PluginError if it does not get ready."""
-        child = Child.start(manifest.name, path, origin, memory=memory, deadline_s=deadline_s)
-        return cls(manifest, origin, path, child)
+        child = Child.start(manifest.name, place, nursery, limits)
+        return cls(manifest, place[1], place[0], child)
 
     @property
     def name(self) -> str:

@@ -245,6 +245,12 @@ class GuardedConfigs(Mapping[Bdf, GuardedSpace]):
     def __len__(self) -> int:
         return len(self._inner)
 
+    def rescan(self) -> None:
+        """Follow hot-plug, where what is behind can."""
+        rescan = getattr(self._inner, "rescan", None)
+        if rescan is not None:
+            rescan()
+
     def troubled(self, now_s: float) -> dict[Bdf, str]:
         """Functions that are left alone now, and why."""
         found = {bdf: space.health.refusal(now_s) for bdf, space in self._spaces.items()}

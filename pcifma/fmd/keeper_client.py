@@ -19,6 +19,7 @@ from pcifma.regs.catalogue import BY_NAME
 from pcifma.regs.table import Location
 
 DEADLINE_S = 1.0
+START_DEADLINE_S = 10.0  # an interpreter and the register tables, on a busy machine
 _FACT_LIMIT = 1 << 20
 _KINDS = {"header": Kind.HEADER, "standard": Kind.STANDARD, "extended": Kind.EXTENDED}
 _ENVIRONMENT = ("LANG", "LC_ALL", "PATH", "TZ")
@@ -43,7 +44,11 @@ class KeeperClient:
         with theirs:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHILD_FD)]
             pid = os.posix_spawn(sys.executable, argv, _kept(os.environ), file_actions=actions)
-        return cls(ours, pid)
+        client = cls(ours, pid)
+        _, fd = client._ask(Request(Verb.FACT, client._next(), id=0), START_DEADLINE_S)  # whatever it says, it is up
+        if fd is not None:
+            os.close(fd)
+        return client
 
     def fileno(self) -> int:
         """Readable when the keeper is gone (or answers late): call `check` then."""
@@ -93,19 +98,19 @@ class KeeperClient:
     def _next(self) -> int:
         return next(self._number) & 0xFFFF
 
-    def _ask(self, request: Request) -> tuple[Reply, int | None]:
+    def _ask(self, request: Request, deadline_s: float | None = None) -> tuple[Reply, int | None]:
         with self._lock:
             if not self.alive:
                 raise DaemonError("the keeper is gone: nothing can be opened or acknowledged; restart pcifma fmd")
             try:
                 self._sock.send(request.pack())
-                return self._answer(request)
+                return self._answer(request, DEADLINE_S if deadline_s is None else deadline_s)
             except OSError as err:
                 self.alive = False
                 raise DaemonError(f"the keeper is gone ({err.strerror}): restart pcifma fmd") from err
 
-    def _answer(self, request: Request) -> tuple[Reply, int | None]:
-        end_s = time.monotonic() + DEADLINE_S
+    def _answer(self, request: Request, deadline_s: float) -> tuple[Reply, int | None]:
+        end_s = time.monotonic() + deadline_s
         while (left_s := end_s - time.monotonic()) > 0:
             self._sock.settimeout(left_s)
             try:
@@ -119,7 +124,7 @@ class KeeperClient:
                 return reply, fds[0] if fds else None
             for late in fds:  # the answer to a request that was given up
                 os.close(late)
-        raise BusyError(f"{request.bdf}: the keeper did not answer in {DEADLINE_S:g} s")
+        raise BusyError(f"{request.bdf}: the keeper did not answer in {deadline_s:g} s")
 
 
 def _kept(environment: Mapping[str, str]) -> dict[str, str]:

@@ -24,13 +24,13 @@ class Offspring:
     def __init__(self) -> None:
         self._kept: set[int] = set()
         self._dying: set[int] = set()
-        self._reaper = False
+
+    def adopt(self) -> None:
+        """Become the parent of every descendant whose own is gone."""
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def add(self, pid: int) -> None:
         """Keep *pid*, which leads a session of its own."""
-        if not self._reaper:
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-            self._reaper = True
         self._kept.add(pid)
 
     def keep(self, pid: int) -> None:

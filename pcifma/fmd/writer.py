@@ -18,6 +18,9 @@ _FOLD = """UPDATE error SET count = count + ?, first_ns = min(coalesce(first_ns,
            last_ns = max(coalesce(last_ns, wall_ns), ?) WHERE seq = ?"""
 DISCARDED = "DISCARDED"
 
+_WRITTEN = """INSERT INTO written VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE
+              SET before = excluded.before, value = excluded.value, after = excluded.after, why = excluded.why"""
+
 
 class Writer:
     """The one writer's memory of the tables: the next seq, ids of origins, and which rows may still be folded into."""
@@ -122,7 +125,7 @@ class Writer:
         self._latched(group)
         many("INSERT OR IGNORE INTO fabric VALUES (?,?,?)", [(f.id, f.wall_ns, f.body) for f in group.fabrics.values()])
         many(
-            "INSERT INTO written VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET after = excluded.after",
+            _WRITTEN,
             [(w.id, w.wall_ns, w.boot, w.device, w.register, w.width, w.before, w.value, w.after, w.why) for w in group.writes],
         )
         self._cases(group)

@@ -90,6 +90,15 @@ def from_entry_points() -> list[Plugin]:
     return [load(_package_directory(point), "entry-point") for point in metadata.entry_points(group=GROUP)]
 
 
+def entry_point_directories(complaints: list[str]) -> Iterator[tuple[Origin, Path]]:
+    """Where those plugins are, nothing of them loaded; what cannot be found goes to *complaints*."""
+    for point in metadata.entry_points(group=GROUP):
+        try:
+            yield "entry-point", _package_directory(point)
+        except PluginError as err:
+            complaints.append(str(err))
+
+
 def load(directory: Path, origin: Origin) -> Plugin:
     """Register one plugin directory: manifest, code, hooks; PluginError if anything about it is wrong."""
     manifest = read_manifest(directory)
@@ -116,14 +125,18 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def check_owner(directory: Path) -> None:
-    """PluginError unless *directory* and all its parents belong to root or the effective user, with no group or other write."""
-    trusted = {0, os.geteuid()}
-    for path in [directory.resolve(), *directory.resolve().parents]:
-        status = path.stat()
-        if status.st_uid not in trusted:
+def check_owner(directory: Path, trusted: frozenset[int] | None = None) -> None:
+    """PluginError unless *directory*, what is in it, and all its parents belong to *trusted* users (default: root and the
+    effective user), with no group or other write. A sticky parent, as /tmp, passes: there nobody can replace another's entry.
+    """
+    here = directory.resolve()
+    owners = trusted if trusted is not None else frozenset({0, os.geteuid()})
+    for path in [here, *sorted(here.rglob("*")), *here.parents]:
+        status = path.lstat()
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX and path in here.parents
+        if status.st_uid not in owners:
             raise PluginError(f"{path}: owned by uid {status.st_uid}: chown it to root, or plugins in {directory} are not loaded")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky and not stat.S_ISLNK(status.st_mode):
             raise PluginError(f"{path}: writable by group or others: chmod go-w it, or plugins in {directory} are not loaded")
 
 

@@ -19,6 +19,7 @@ REMEDIES = {
     ASLEEP: "not woken: look again when it is in use, or wake it by using it",
     "busy": "not ready, or in reset: it is looked at again at the next look",
     "slow": "its reads take too long: looked at less often; exclude it if that is not enough",
+    "excluded": "left alone: poll.exclude in the configuration names it",
     "unreadable": "the kernel refused the read: see dmesg",
 }
 

@@ -19,7 +19,7 @@ from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
 from pcifma.plugin.guard import Guard
-from pcifma.plugin.watch import Evidence, Finding, Snapshot, Watch
+from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
 from pcifma.poll.ear import Ear, Heard, News, sayers, shows, snapshots, timed
 from pcifma.poll.ereport import Maker, Moment, Seen, described
@@ -28,6 +28,7 @@ from pcifma.poll.snapshot import take
 from pcifma.poll.target import Sourced, Watched, Watcher, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Location
 
 FAST_NS = 1_000_000_000
 SLOW_NS = 30_000_000_000
@@ -104,13 +105,24 @@ class Poller:
 
     def load(self, plugin: Sourced) -> None:
         """Let one more source watch, from the next look on."""
-        self.watchers.append(Watcher(plugin, Guard(plugin.name, self._set_aside)))
+        watcher = Watcher(plugin, Guard(plugin.name, self._set_aside))
+        self.watchers.append(watcher)
         self.update(self.fabric)
+        self._unlooked |= {i for i, target in enumerate(self._targets) if any(w is watcher for w in target.watchers())}
 
     def unload(self, name: str) -> None:
         """Let the source *name* go; what it saw stays seen."""
         self.watchers = [watcher for watcher in self.watchers if watcher.plugin.name != name]
         self.update(self.fabric)
+
+    def word(self, bdf: Bdf, location: Location) -> int | None:
+        """The register as the Function's last snapshot has it, or None."""
+        found = (t.before.word(location) for t in self._targets if t.before is not None and t.subject.target == Target.function(bdf))
+        return next(found, None)
+
+    def examine(self, bdf: Bdf) -> None:
+        """Look at the Function whole next time: its status was cleared, and may be set again by then."""
+        self._unlooked |= {i for i, target in enumerate(self._targets) if target.subject.target == Target.function(bdf)}
 
     def look(self) -> Look:
         """Look now: news since the last look, in the order of contract 1.1."""

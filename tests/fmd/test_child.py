@@ -15,7 +15,10 @@ from pcifma.errors import PluginError
 from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
+from pcifma.fmd import child_main
+from pcifma.fmd.child import Limits
 from pcifma.fmd.child_plugin import ChildPlugin
+from pcifma.fmd.nursery import Nursery
 from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch
 from pcifma.plugin.loader import read_manifest
 
@@ -27,14 +30,21 @@ NOW = Snapshot(CARD, 3, 5_000_000_000, {(CARD, STATUS): 1 << 18}, FACTS, {STATUS
 FABRIC = Fabric("f1", {})
 
 
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery.fork(child_main.run)
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., ChildPlugin]]:
+def start(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., ChildPlugin]]:
     started: list[ChildPlugin] = []
 
     def make(code: str, *, kind: str = "source", memory: int = 256 << 20) -> ChildPlugin:
         (tmp_path / "plugin.yaml").write_text(f"{{name: other, version: '1', api: 1, kind: {kind}}}")
         (tmp_path / "plugin.py").write_text("import os, signal, socket, sys, time\nfrom pcifma.plugin import *\n" + code)
-        plugin = ChildPlugin.start(read_manifest(tmp_path), "directory", tmp_path, memory=memory, deadline_s=DEADLINE_S)
+        plugin = ChildPlugin.start(read_manifest(tmp_path), (tmp_path, "directory"), nursery, Limits(memory, DEADLINE_S))
         started.append(plugin)
         return plugin
 
@@ -83,7 +93,7 @@ MISBEHAVIOUR = {
     "exits": ("os._exit(3)", "(exit 3)"),
     "crashes": ("import ctypes; ctypes.string_at(0)", "(SIGSEGV)"),
     "aborts": ("os.abort()", "(SIGABRT)"),
-    "blocks signals": ("signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); time.sleep(60)", "did not answer in time"),
+    "blocks signals": ("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); time.sleep(60)", "did not answer in time"),
     "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "did not answer in time"),
     "closes the line": ("os.close(3); time.sleep(60)", "ended"),
     "answers nonsense": ("os.write(3, (9).to_bytes(4, 'little') + b'nonsense!'); time.sleep(60)", "no answer"),

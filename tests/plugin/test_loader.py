@@ -97,5 +97,28 @@ def test_directory_of_another_user_is_refused(tmp_path: Path) -> None:
         loader.check_owner(path)
 
 
-def test_safe_directory_is_accepted() -> None:
-    loader.check_owner(Path("/usr"))
+def test_safe_directory_is_accepted(tmp_path: Path) -> None:
+    loader.check_owner(plugin(tmp_path))
+
+
+def test_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    (path / "plugin.py").chmod(0o664)
+    with pytest.raises(PluginError, match=r"plugin\.py: writable by group or others"):
+        loader.check_owner(path)
+
+
+def test_parent_that_others_can_write_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
+    parent = tmp_path / "open"
+    parent.mkdir()
+    path = plugin(parent)
+    parent.chmod(0o777)
+    with pytest.raises(PluginError, match="open: writable by group or others"):
+        loader.check_owner(path)
+    parent.chmod(0o1777)
+    loader.check_owner(path)
+
+
+def test_owner_that_is_not_trusted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="owned by uid"):
+        loader.check_owner(plugin(tmp_path), frozenset({54321}))

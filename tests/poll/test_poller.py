@@ -26,10 +26,11 @@ from pcifma.access.seam import ConfigSpace, Host
 from pcifma.event.ereport import FABRIC_CLASS, Ereport
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
-from pcifma.plugin import Finding, Snapshot, Watch
+from pcifma.plugin import Evidence, Finding, Snapshot, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.latched import LatchedSet
 from pcifma.poll.poller import Look, Poller
+from pcifma.regs.bdf import Bdf
 
 FAST_S = 1_000_000_000
 SOURCES = ("pcie_aer", "pci_status")
@@ -283,6 +284,41 @@ def test_source_loaded_later_gets_a_first_look_and_one_unloaded_says_no_more(on:
     of.unload("pcie_aer")
     on.space(END).put(CORRECTABLE, 0xC0, 4)
     assert bits(next_look(of, on)) == []
+
+
+class Echo(Exploding):
+    """A source that says again what pcie_aer says, under a bit of its own."""
+
+    name = "echo"
+
+    def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
+        return builtin(("pcie_aer",))[0].source.watches(fabric, host)
+
+    def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
+        if str(now.target) == END:
+            yield Finding("ereport.echo", Evidence(now.target, "echo", 0), "info")
+
+
+def test_source_loaded_later_gets_a_first_look_though_its_registers_were_all_read(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+
+    of.load(Echo())
+
+    assert bits(next_look(of, on)) == [(END, "echo")]
+
+
+def test_bit_that_is_set_again_right_after_its_acknowledgement_is_news(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    of = poller(on)
+    of.look()
+
+    for row in of.latched.standing(next(t.subject.identity for t in of._targets if str(t.subject.target) == END)):
+        of.latched.fall(row)
+    of.examine(Bdf.parse(END))
+
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.btlp")]
 
 
 def test_tier_is_read_by_the_daemons_reader_where_there_is_one(on: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from support.image import ENDPOINT, ROOT_PORT, Image
@@ -20,6 +21,11 @@ def port_image() -> Image:
 def card_image() -> Image:
     """An Endpoint with AER."""
     return Image(f"{CARD[5:]}", "Ethernet: card").header(0x15B3, 0x1019, 0x020000).express(0x40, ENDPOINT).aer()
+
+
+def _relative(target: Path, link: Path) -> str:
+    # As the kernel writes them, so that a copy of the tree is a tree.
+    return os.path.relpath(target, link.parent)
 
 
 class Sysfs:
@@ -41,19 +47,20 @@ class Sysfs:
         (directory / "config").write_bytes(image.data)
         link = self.root / "bus/pci/devices" / directory.name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(directory)
+        link.symlink_to(_relative(directory, link))
 
     def bind(self, directory: Path, driver: str) -> None:
         """Give the device at *directory* a driver."""
         home = self.root / "bus/drivers" / driver
         home.mkdir(parents=True, exist_ok=True)
-        (directory / "driver").symlink_to(home)
+        (directory / "driver").symlink_to(_relative(home, directory / "driver"))
 
     def service(self, port: Path, suffix: str, driver: str) -> None:
         """Give the port at *port* a port service, as `pcie002` with `aer`."""
         directory = port / f"{port.name}:{suffix}"
         directory.mkdir()
-        (self.root / "bus/pci_express/devices" / directory.name).symlink_to(directory)
+        link = self.root / "bus/pci_express/devices" / directory.name
+        link.symlink_to(_relative(directory, link))
         self.bind(directory, driver)
 
     def hest(self, *entries: bytes) -> None:

@@ -1,0 +1,54 @@
+"""`pcifma status`: how the daemon is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pcifma.cli.daemon import connect, json_option, plain, print_json, root_option
+
+_UNREAD_SHOWN = 10
+
+
+@click.command("status")
+@root_option
+@json_option
+def command(root: Path, as_json: bool) -> int:
+    """How the daemon is doing: what it looks at, what it cannot, what it has written."""
+    with connect(root) as daemon:
+        status = daemon.ask("status")
+    if as_json:
+        print_json(status)
+    else:
+        for line in lines(status):
+            click.echo(line)
+    return 0
+
+
+def lines(status: dict[str, Any]) -> Iterator[str]:
+    """The status for people, a line each."""
+    yield f"pcifma {status['version']} on {plain(status['host'])}, process {status['pid']} (uid {status['uid']}), since {status['started']}"
+    if status["waiting"]:
+        yield f"waiting   {plain(status['waiting'])}: nothing is looked at"
+        return
+    unread = ", ".join(f"{count} {plain(reason)}" for reason, count in status["unread"].items())
+    read = status["functions"] - sum(status["unread"].values())
+    yield f"looking   {read} of {status['functions']} Functions read{f' ({unread})' if unread else ''}, last {status['last_look']}"
+    for device, reason in list(status["unread_functions"].items())[:_UNREAD_SHOWN]:
+        yield f"          {plain(device)} {plain(reason)}"
+    yield f"found     {status['ereports']} ereports in {status['looks']} looks since the start"
+    yield f"written   {status['writes']} registers, {status['writes_refused']} refused ({_clearing(status)})"
+    log = status["log"]
+    trouble = f": {plain(log['trouble'])}" if log["trouble"] else ""
+    yield f"log       {plain(log['path'])}, {log['seq']} events{trouble}"
+    failed = status["plugins"]["failed"]
+    yield f"plugins   {status['plugins']['active']} active{f', {failed} failed: pcifma config' if failed else ''}"
+
+
+def _clearing(status: dict[str, Any]) -> str:
+    if status["keeper"] == "gone":
+        return "the keeper is gone: restart pcifma fmd"
+    return "clearing is on" if status["clear"] else "read-only"

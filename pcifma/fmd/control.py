@@ -1,0 +1,115 @@
+"""What can be asked and ordered over the control socket: one row a verb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from pcifma import __version__
+from pcifma.errors import PcifmaError, PluginError, UsageError
+from pcifma.event.identity import utc
+from pcifma.fmd.daemon import Daemon
+from pcifma.fmd.socket import Arguments, Later, Peer, Verb
+from pcifma.poll.absence import summary
+
+_UNREAD_SHOWN = 1000
+
+
+class Control:
+    """The verbs of *daemon*."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def verbs(self) -> dict[str, Verb]:
+        """By name."""
+        return {
+            "status": Verb(self._status),
+            "config": Verb(self._config),
+            "stat": Verb(self._stat),
+            "load": Verb(self._load, changes=True),
+            "unload": Verb(self._unload, changes=True),
+        }
+
+    def _status(self, arguments: Arguments, peer: Peer) -> dict[str, object]:
+        daemon = self._daemon
+        setup = daemon.setup
+        keeper = setup.keeper
+        found: dict[str, object] = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uid": os.geteuid(),
+            "host": setup.machine.name,
+            "boot": setup.machine.boot,
+            "source": setup.machine.kind,
+            "started": utc(daemon.started_ns),
+            "keeper": "none" if keeper is None else "root" if keeper.alive else "gone",
+            "clear": setup.config.flag("clear") and keeper is not None,
+            "waiting": daemon.waiting,
+            "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
+        }
+        return found | self._looks() | self._log()
+
+    def _looks(self) -> dict[str, object]:
+        running = self._daemon.running
+        if running is None:
+            return {"looks": 0}
+        count = running.lookout.count
+        return {
+            "looks": count.looks,
+            "deferred": count.deferred,
+            "last_look": None if count.last_wall_ns is None else utc(count.last_wall_ns),
+            "longest_look_s": count.longest_ns / 1e9,
+            "fabric": running.lookout.fabric.id,
+            "functions": count.functions,
+            "unread": summary(count.unread.values()),
+            "unread_functions": dict(sorted(count.unread.items())[:_UNREAD_SHOWN]),
+            "ereports": count.ereports,
+            "writes": count.writes,
+            "writes_refused": count.refused,
+        }
+
+    def _log(self) -> dict[str, object]:
+        running = self._daemon.running
+        if running is None:
+            return {}
+        log = running.log
+        return {"log": {"path": str(log.path), "seq": log.committed, "trouble": log.trouble, **log.counters}}
+
+    def _config(self, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
+        return [asdict(row) for row in self._daemon.roster.rows()]
+
+    def _stat(self, arguments: Arguments, peer: Peer) -> Mapping[str, object]:
+        running = self._daemon.running
+        if running is None:
+            return {}
+        return {name: running.engine.statistics(name) for name in running.engine.modules}
+
+    def _load(self, arguments: Arguments, peer: Peer) -> object:
+        self._need_running()
+        later = Later()
+        name = _name(arguments)
+
+        def done(err: PcifmaError | None) -> None:
+            later.settle({"loaded": name} if err is None else err)
+
+        self._daemon.roster.load(name, done)
+        return later
+
+    def _unload(self, arguments: Arguments, peer: Peer) -> dict[str, str]:
+        self._need_running()
+        name = _name(arguments)
+        self._daemon.roster.unload(name)
+        return {"unloaded": name}
+
+    def _need_running(self) -> None:
+        if self._daemon.running is None:
+            raise PluginError(f"the daemon waits for its storage: {self._daemon.waiting}")
+
+
+def _name(arguments: Arguments) -> str:
+    name = arguments.get("name")
+    if not isinstance(name, str) or not name:
+        raise UsageError("say which plugin: {\"name\": \"…\"}")
+    return name

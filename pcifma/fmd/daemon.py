@@ -1,0 +1,293 @@
+"""The daemon: everything put together, and the loop that runs until it is told to stop.
+
+    WAITING ── storage takes the log ──> RUNNING ── SIGTERM, SIGINT ──> STOPPED
+       nothing is looked at meanwhile:      look when a look is due; the engine when a batch is durable or a timer due;
+       the registers keep it all            uevents; the control socket; plugins' processes and the keeper, when they end
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pcifma.access.seam import Machine
+from pcifma.errors import LogBusyError, LogUnavailableError, PcifmaError
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.build import build
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.acknowledge import Acknowledger, Outcome
+from pcifma.fmd.batch import Batch
+from pcifma.fmd.config import Config
+from pcifma.fmd.consent import Consent
+from pcifma.fmd.deadline import Readers
+from pcifma.fmd.engine import Engine
+from pcifma.fmd.hotplug import Uevents
+from pcifma.fmd.keeper_client import KeeperClient
+from pcifma.fmd.log import Log
+from pcifma.fmd.lookout import Duty, Lookout
+from pcifma.fmd.loop import Loop
+from pcifma.fmd.notify import Notify
+from pcifma.fmd.nursery import Nursery
+from pcifma.fmd.offspring import OFFSPRING
+from pcifma.fmd.own import Author
+from pcifma.fmd.path import Paths
+from pcifma.fmd.roster import Roster, Where
+from pcifma.fmd.socket import Arguments, Peer
+from pcifma.plugin.watch import HOST, Evidence, Finding
+from pcifma.regs.bdf import Bdf
+
+_RETRY_NS = 2_000_000_000  # how often storage that did not take the log is tried again
+_SETTLE_NS = 300_000_000  # hot-plug comes as a burst of uevents: wait until it is over
+_HOUSEKEEPING_NS = 5_000_000_000
+_PUMP_BUDGET_S = 0.05  # modules share the loop with looks: so long at a time
+_NEVER_NS = 1 << 62
+_TEXT_LIMIT = 400
+_NO_FABRIC = Fabric("", {})
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a daemon is made of. *keeper* and *readers* are None where the source is no live machine, or nobody is root.
+
+    *trusted*: uids that may own plugin directories.
+    """
+
+    config: Config
+    paths: Paths
+    machine: Machine
+    keeper: KeeperClient | None
+    readers: Readers | None
+    trusted: frozenset[int]
+    nursery: Nursery | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    # What there is once storage has taken the log.
+    log: Log
+    lookout: Lookout
+    engine: Engine
+
+
+class Daemon:
+    """One daemon. `run` returns when it has been told to stop."""
+
+    def __init__(self, setup: Setup, loop: Loop, *, say: Say, notify: Notify) -> None:
+        self.setup, self.loop, self.say, self.notify = setup, loop, say, notify
+        self.clock = setup.machine.clock
+        self.started_ns = self.clock.wall_ns()
+        self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
+        self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
+        self.running: _Running | None = None
+        self.waiting = ""
+        self._own: list[Ereport] = []
+        self._number = 0
+        self._stopping = False
+        self._pump_ns = _NEVER_NS
+        self._settle_ns = _NEVER_NS
+        self._changed: set[Bdf] = set()
+        self._open_ns = self._keep_house_ns = self.clock.boot_ns()
+        self.each_while: list[Callable[[], None]] = [OFFSPRING.reap]
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. LogError where the log is another daemon's, or a newer version's."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.on_signal(number, self.stop)
+        if self.setup.keeper is not None:
+            self.loop.add(self.setup.keeper.fileno(), selectors.EVENT_READ, self._keeper_gone)
+        uevents = self._listen()
+        if uevents is None:
+            self.each_while.append(lambda: self._rescan(self.running) if self.running is not None else None)
+        try:
+            while not self._stopping:
+                self.loop.turn(self._due_ns())
+                self._do_what_is_due()
+        finally:
+            self.notify.stopping()
+            if uevents is not None:
+                uevents.close()
+            self._close()
+
+    def stop(self) -> None:
+        """Leave the loop at its next turn."""
+        self._stopping = True
+
+    def post(self, class_: str, payload: Mapping[str, str | int]) -> None:
+        """Log an ereport of the daemon's own with the next look: *class_* behind `ereport.pcifma.`."""
+        self._number += 1
+        finding = Finding(f"ereport.pcifma.{class_}", Evidence(HOST, class_, 0), "info", dict(payload))
+        fabric = self.running.lookout.fabric if self.running is not None else _NO_FABRIC
+        self._own.append(self.author.ereport(fabric, "fmd", finding, self.clock.boot_ns() + self._number))
+
+    def audit(self, peer: Peer, verb: str, arguments: Arguments, outcome: str) -> None:
+        """Keep who changed, or tried to change, what: a line, and an ereport at once."""
+        words = " ".join(f"{key}={value!r}" for key, value in arguments.items())[:_TEXT_LIMIT]
+        self.say(f"{verb} {words} by uid {peer.uid} pid {peer.pid}: {outcome}"[:_TEXT_LIMIT])
+        if outcome.startswith("refused"):
+            return  # anybody in the group can be refused, as often as they like: a line is enough
+        self.post("change", {"verb": verb, "arguments": words, "uid": peer.uid, "pid": peer.pid, "outcome": outcome[:_TEXT_LIMIT]})
+        self._log_own()
+
+    # What is due.
+
+    def _due_ns(self) -> int:
+        due = [self._pump_ns, self._settle_ns, self._keep_house_ns]
+        if self.running is None:
+            return min([*due, self._open_ns])
+        timer_ns = self.running.engine.next_due_ns()
+        return min([*due, self.running.lookout.due_ns, *([] if timer_ns is None else [timer_ns])])
+
+    def _do_what_is_due(self) -> None:
+        now_ns = self.clock.boot_ns()
+        if now_ns >= self._keep_house_ns:
+            self._keep_house_ns = now_ns + _HOUSEKEEPING_NS
+            for call in self.each_while:
+                call()
+        if self.running is None:
+            if now_ns >= self._open_ns:
+                self._open()
+            return
+        if now_ns >= self._settle_ns:
+            self._rescan(self.running)
+        if now_ns >= self.running.lookout.due_ns:
+            self._look(self.running)
+        timer_ns = self.running.engine.next_due_ns()
+        if now_ns >= min(self._pump_ns, _NEVER_NS if timer_ns is None else timer_ns):
+            self._pump(self.running)
+
+    def _open(self) -> None:
+        try:
+            log = Log.open(self.setup.paths.log, clock=self.clock, report=self.say)
+        except LogUnavailableError as err:
+            if str(err) != self.waiting:
+                self.say(f"{err}; nothing is looked at until then")
+            self.waiting = str(err)
+            self._open_ns = self.clock.boot_ns() + _RETRY_NS
+            self.notify.ready(f"waiting for storage: {err}")
+            return
+        self.waiting = ""
+        self._begin(log)
+
+    def _begin(self, log: Log) -> None:
+        setup = self.setup
+        fabric = build(setup.machine)
+        acknowledger = self._acknowledger()
+        consent = Consent(setup.machine)
+        fast_ns, slow_ns = (int(setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
+        lookout = Lookout(
+            setup.machine, fabric, self.roster.prepare(), log,
+            duty=Duty(fast_ns, slow_ns, consent.allows), readers=setup.readers, acknowledger=acknowledger,
+        )  # fmt: skip
+        facts = setup.machine.host
+        engine = Engine(log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric)
+        self.running = _Running(log, lookout, engine)
+        self.roster.attach(lookout.poller, engine)
+        log.on_commit = partial(self.loop.post, self._durable)
+        self._pump_ns = self.clock.boot_ns()
+        self._look(self.running)
+        self.notify.ready(self.status_line())
+
+    def _acknowledger(self) -> Acknowledger | None:
+        keeper = self.setup.keeper
+        if keeper is None or not self.setup.config.flag("clear"):
+            return None
+        return Acknowledger(
+            keeper.acknowledge, lambda outcome: self.loop.post(lambda: self._acknowledged(outcome)), boot=self.setup.machine.boot
+        )
+
+    def _acknowledged(self, outcome: Outcome) -> None:
+        if self.running is not None:
+            self.running.lookout.outcome(outcome)
+
+    def _look(self, running: _Running) -> None:
+        own, self._own = self._own, []
+        if running.lookout.look(own):
+            self.notify.looked(self.status_line())
+        else:
+            self._own = own
+        if running.lookout.fabric is not running.engine.fabric:
+            running.engine.topo(running.lookout.fabric)
+            self._pump_ns = 0
+
+    def _durable(self) -> None:
+        self._pump_ns = 0
+
+    def _pump(self, running: _Running) -> None:
+        # As much as there is, but looks come first.
+        end_s = time.monotonic() + _PUMP_BUDGET_S
+        self._pump_ns = _NEVER_NS
+        while running.engine.pump():
+            if time.monotonic() > end_s:
+                self._pump_ns = 0
+                return
+
+    def _log_own(self) -> None:
+        if self.running is None or not self._own:
+            return
+        try:
+            self.running.log.append(Batch(self.clock.boot_ns(), ereports=tuple(self._own)))
+        except LogBusyError:
+            return  # with the next look, then
+        self._own = []
+
+    # What others bring.
+
+    def _listen(self) -> Uevents | None:
+        if self.setup.machine.kind != "live":
+            return None
+        try:
+            uevents = Uevents()
+        except OSError as err:
+            self.say(f"no uevents from the kernel ({err.strerror}): hot-plug is noticed by looking")
+            return None
+        self.loop.add(uevents.fileno(), selectors.EVENT_READ, lambda: self._happened(uevents))
+        return uevents
+
+    def _happened(self, uevents: Uevents) -> None:
+        changed, missed = uevents.changed()
+        self._changed |= changed
+        if changed or missed:
+            self._settle_ns = self.clock.boot_ns() + _SETTLE_NS
+
+    def _rescan(self, running: _Running) -> None:
+        self._settle_ns = _NEVER_NS
+        changed, self._changed = self._changed, set()
+        if running.lookout.rescan(changed):
+            running.engine.topo(running.lookout.fabric)
+            self._pump_ns = 0
+
+    def _keeper_gone(self) -> None:
+        keeper = self.setup.keeper
+        if keeper is None or keeper.check():
+            return
+        self.loop.remove(keeper.fileno())
+        self.say("the keeper is gone: what is open is still read, nothing new can be opened or acknowledged; restart pcifma fmd")
+        self.post("keeper", {"pid": keeper.pid})
+
+    def status_line(self) -> str:
+        """How it goes, on one line."""
+        if self.running is None:
+            return f"waiting for storage: {self.waiting}"
+        count = self.running.lookout.count
+        unread = f"{len(count.unread)} unread, " if count.unread else ""
+        return f"{count.functions} Functions, {unread}{count.looks} looks, {count.ereports} ereports, {count.writes} writes"
+
+    def _close(self) -> None:
+        running, self.running = self.running, None
+        try:
+            if running is not None:
+                if running.lookout.acknowledger is not None:
+                    running.lookout.acknowledger.close()
+                running.engine.close()
+        except PcifmaError as err:
+            self.say(str(err))
+        finally:
+            self.roster.close()
+            if running is not None:
+                running.log.close()

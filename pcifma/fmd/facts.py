@@ -1,0 +1,46 @@
+"""Host facts for a daemon without rights: what it may not read itself and is on the keeper's list, the keeper opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pcifma.access.seam import Host, Record
+from pcifma.errors import PcifmaError
+from pcifma.fmd.keeper_client import KeeperClient
+from pcifma.fmd.keeper_message import FACTS
+
+_SYS = "/sys/"
+
+
+class KeptHost:
+    """*inner*, and the keeper behind it."""
+
+    def __init__(self, inner: Host, keeper: KeeperClient) -> None:
+        self._inner, self._keeper = inner, keeper
+
+    def read(self, path: str) -> bytes | None:
+        """As Host.read."""
+        found = self._inner.read(path)
+        return self._kept(path) if found is None and path.removeprefix(_SYS) in FACTS else found
+
+    def entries(self, path: str) -> tuple[str, ...]:
+        """As Host.entries."""
+        return self._inner.entries(path)
+
+    def link(self, path: str) -> str | None:
+        """As Host.link."""
+        return self._inner.link(path)
+
+    def why(self, path: str) -> str:
+        """As Host.why."""
+        return "readable" if self.read(path) is not None else self._inner.why(path)
+
+    def stream(self, name: str) -> Iterator[Record]:
+        """As Host.stream."""
+        return self._inner.stream(name)
+
+    def _kept(self, path: str) -> bytes | None:
+        try:
+            return self._keeper.fact(path.removeprefix(_SYS))
+        except PcifmaError:
+            return None  # why() still says what the daemon itself found

@@ -1,0 +1,283 @@
+"""Looking, again and again: what the poller finds goes to the log, and only then back to hardware and on to the modules.
+
+    look ──> batch (ereports, latched set, baselines, ledger rows) ──> durable ──> acknowledge ──> outcome into the ledger
+                                                                          └──────> the engine dispatches
+
+A batch that the log does not take waits, and no new look is made before it is in: the registers keep what they have latched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import msgspec
+
+from pcifma.access.seam import ConfigSpace, Machine
+from pcifma.errors import LogBusyError
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.build import update
+from pcifma.fabric.fabric import Fabric
+from pcifma.fabric.fmri import identity
+from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Outcome, unfinished
+from pcifma.fmd.batch import Batch, FabricSnapshot, Position
+from pcifma.fmd.deadline import Readers, Wanted
+from pcifma.fmd.log import Log
+from pcifma.fmd.ticket import Ticket
+from pcifma.plugin.watch import Evidence, Target
+from pcifma.poll.ereport import Maker
+from pcifma.poll.latched import Baseline, LatchedSet
+from pcifma.poll.poller import Look, Poller
+from pcifma.poll.target import Sourced
+from pcifma.poll.triage import BatchReader
+from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Location
+
+DEVICE_STATUS = Location("CAP_EXP", 0xA, 2)
+# A look between two writes to one Function would take the Device Status bit for one that nothing explains: wait so long for them.
+ACK_PATIENCE_NS = 200_000_000
+ACK_PAUSE_NS = 2_000_000
+
+
+@dataclass(slots=True)
+class Count:
+    """What has been done since the start. *functions* and *unread* are of the last look."""
+
+    looks: int = 0
+    deferred: int = 0
+    reads: int = 0
+    ereports: int = 0
+    writes: int = 0
+    refused: int = 0
+    functions: int = 0
+    unread: dict[str, str] = field(default_factory=dict)
+    last_wall_ns: int | None = None
+    longest_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """How to look: times in ns. *may_clear* tells for which Functions logged bits may be written back."""
+
+    fast_ns: int
+    slow_ns: int
+    may_clear: Callable[[Fabric, Bdf], bool]
+
+
+class Lookout:
+    """Owns the poller. Everything here runs on the loop's thread."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        fabric: Fabric,
+        sources: Iterable[Sourced],
+        log: Log,
+        *,
+        duty: Duty,
+        readers: Readers | None,
+        acknowledger: Acknowledger | None,
+    ) -> None:
+        """Go on from what *log* holds."""
+        self.machine, self.log, self.duty = machine, log, duty
+        self.acknowledger = acknowledger
+        self.count = Count()
+        reader = log.reader()
+        position = reader.position()
+        latched = LatchedSet(machine.boot, reader.latched(), reader.baselines())
+        self._stored: dict[str, Baseline] = {row.target: row for row in latched.baselines()}
+        maker = Maker(machine.name, machine.boot, fabric, snapshot=position.snapshot)
+        self.poller = Poller(
+            machine, fabric, list(sources), latched=latched, maker=maker, tick=position.tick, reader=_batch_reader(readers),
+            fast_ns=duty.fast_ns, slow_ns=duty.slow_ns,
+        )  # fmt: skip
+        self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
+        reader.close()
+        self._logged_fabric = ""
+        self._acks_since_ns: int | None = None
+        self._waiting: deque[tuple[Batch, list[Acknowledgement]]] = deque()
+
+    @property
+    def fabric(self) -> Fabric:
+        """The fabric as the poller sees it."""
+        return self.poller.fabric
+
+    @property
+    def due_ns(self) -> int:
+        """Boot time of the next look."""
+        return self.poller.due_ns
+
+    def look(self, extra: Iterable[Ereport] = ()) -> bool:
+        """Look, and hand what was found to the log; False if the log takes nothing now. *extra* ereports go along."""
+        clock = self.machine.clock
+        if self._is_acknowledging(clock.boot_ns()):
+            self.poller.due_ns = clock.boot_ns() + ACK_PAUSE_NS
+            return True
+        if not self._send():
+            self.count.deferred += 1
+            self.poller.due_ns = clock.boot_ns() + self.duty.fast_ns
+            return False
+        self._presume_cleared()
+        started_ns = clock.boot_ns()
+        slow = started_ns >= self.poller.slow_due_ns
+        look = self.poller.look()
+        self._note(look, clock.boot_ns() - started_ns)
+        acks = self._acknowledgements(look, slow=slow)
+        batch = self._batch(look, acks, tuple(extra), slow=slow)
+        if batch is not None:
+            self._waiting.append((batch, acks))
+            self._send()
+        return True
+
+    def _is_acknowledging(self, now_ns: int) -> bool:
+        if self.acknowledger is None or not self.acknowledger.outstanding:
+            self._acks_since_ns = None
+            return False
+        self._acks_since_ns = self._acks_since_ns or now_ns
+        return now_ns - self._acks_since_ns < ACK_PATIENCE_NS
+
+    def rescan(self, changed: Iterable[Bdf]) -> bool:
+        """Take in which Functions are there now; *changed* are looked at anew. True if the fabric is another one."""
+        rescan = getattr(self.machine.configs, "rescan", None)
+        if rescan is not None:
+            rescan()
+        before = self.fabric
+        here = set(self.machine.configs) | set(self.machine.unread)
+        again = set(changed) & here
+        if not again and here == set(before.functions):
+            return False
+        fabric = update(self.machine, before, again)
+        if fabric.id == before.id:
+            return False
+        self.poller.update(fabric)
+        if self.acknowledger is not None:
+            self.acknowledger.forgive()
+        return True
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An acknowledgement has been answered: into the ledger, and out of the latched set if it is cleared."""
+        assert self.acknowledger is not None
+        self.acknowledger.settled(outcome)
+        self.count.writes += bool(outcome.row.value and not outcome.refused)
+        self.count.refused += outcome.refused
+        if outcome.cleared:
+            asked = outcome.asked
+            bits = {(str(asked.location), bit) for bit in range(8 * asked.location.width) if asked.bits >> bit & 1}
+            self._fall(asked.bdf, bits)
+        now_ns = self.machine.clock.boot_ns()
+        self._waiting.append((Batch(now_ns, latched=self.poller.latched.take_changes(), writes=(outcome.row,)), []))
+        self._send()
+
+    def _send(self) -> bool:
+        # In order, and only what the log takes: the rest waits.
+        while self._waiting:
+            batch, acks = self._waiting[0]
+            try:
+                ticket = self.log.append(batch)
+            except LogBusyError:
+                return False
+            self._waiting.popleft()
+            ticket.then(partial(self._synced, acks))
+        return True
+
+    def _synced(self, acks: list[Acknowledgement], ticket: Ticket) -> None:
+        # On the log's thread.
+        if ticket.durable and self.acknowledger is not None:
+            self.acknowledger.ask(acks)
+
+    def _batch(self, look: Look, acks: list[Acknowledgement], extra: tuple[Ereport, ...], *, slow: bool) -> Batch | None:
+        ereports = (*look.ereports, *extra)
+        fabrics = self._new_fabric(look.when.wall_ns)
+        news = bool(ereports or look.latched or acks or fabrics)
+        baselines = self._new_baselines() if news or slow else ()
+        if not news and not baselines:
+            return None
+        position = Position(self.poller.tick, self.poller.maker.snapshot)
+        rows = tuple(ack.row for ack in acks)
+        return Batch(
+            look.when.boot_ns, ereports=ereports, latched=look.latched, baselines=baselines, position=position, fabrics=fabrics, writes=rows
+        )
+
+    def _new_baselines(self) -> tuple[Baseline, ...]:
+        new = tuple(row for row in self.poller.latched.baselines() if self._stored.get(row.target) is not row)
+        self._stored.update((row.target, row) for row in new)
+        return new
+
+    def _new_fabric(self, wall_ns: int) -> tuple[FabricSnapshot, ...]:
+        if self.fabric.id == self._logged_fabric:
+            return ()
+        self._logged_fabric = self.fabric.id
+        return (FabricSnapshot(self.fabric.id, wall_ns, described(self.fabric)),)
+
+    def _acknowledgements(self, look: Look, *, slow: bool) -> list[Acknowledgement]:
+        if self.acknowledger is None:
+            return []
+        evidence = [one for _, one in look.evidence]
+        if slow:  # what stands from before: refused then, or logged by a daemon that was not allowed to
+            evidence += self._standing()
+        evidence += self._shadows(evidence)
+        may_clear = partial(self.duty.may_clear, self.fabric)
+        return self.acknowledger.prepare(evidence, may_clear, look.when.wall_ns, "logged")
+
+    def _shadows(self, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
+        # An AER bit explains the Device Status bit beside it, which has no ereport of its own (contract 1.1) and goes with it.
+        with_aer = {e.target for e in evidence if isinstance(e.location, Location) and e.location.capability == "ECAP_AER"}
+        for target in sorted(with_aer):
+            word = self.poller.word(target.bdf, DEVICE_STATUS) or 0
+            yield from (Evidence(target, DEVICE_STATUS, bit) for bit in range(4) if word >> bit & 1)
+
+    def _standing(self) -> Iterator[Evidence]:
+        for function in self.fabric:
+            for row in self.poller.latched.standing(identity(self.fabric, function)):
+                with contextlib.suppress(ValueError):  # a fact's path is no register
+                    yield Evidence(Target.function(function.bdf), Location.parse(row.register), row.bit)
+
+    def _presume_cleared(self) -> None:
+        for bdf in {Bdf.parse(device) for device, _, _ in self._presumed}:
+            self._fall(bdf, {(register, bit) for device, register, bit in self._presumed if device == str(bdf)})
+        self._presumed = set()
+
+    def _fall(self, bdf: Bdf, bits: set[tuple[str, int]]) -> None:
+        function = self.fabric.get(bdf)
+        if function is None:
+            return
+        for row in self.poller.latched.standing(identity(self.fabric, function)):
+            if (row.register, row.bit) in bits:
+                self.poller.latched.fall(row)
+        self.poller.examine(bdf)
+
+    def _note(self, look: Look, took_ns: int) -> None:
+        count = self.count
+        count.looks += 1
+        count.reads += look.reads
+        count.ereports += len(look.ereports)
+        count.functions, count.unread = look.functions, look.unread
+        count.last_wall_ns = look.when.wall_ns
+        count.longest_ns = max(count.longest_ns, took_ns)
+
+
+def described(fabric: Fabric) -> bytes:
+    """The fabric as JSON: one object a Function, by address."""
+    rows = {
+        str(f.bdf): {
+            "vendor": f.vendor, "device": f.device, "class": f.class_code, "serial": f.serial, "type": f.dev_type, "driver": f.driver,
+            "parent": None if f.parent is None else str(f.parent), "slot": None if f.slot is None else f.slot.label, "unread": f.unread,
+        }
+        for f in fabric
+    }  # fmt: skip
+    return msgspec.json.encode(rows)
+
+
+def _batch_reader(readers: Readers | None) -> BatchReader | None:
+    if readers is None:
+        return None
+
+    def read(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> list[bytes | None]:
+        outcomes = readers.read(cast("Sequence[Wanted]", wanted))
+        return [outcome if isinstance(outcome, bytes) else None for outcome in outcomes]
+
+    return read

@@ -1,0 +1,43 @@
+"""Telling systemd how the service is doing (sd_notify), by its documented protocol: datagrams to $NOTIFY_SOCKET."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notify:
+    """Sends states; does nothing where no manager listens."""
+
+    def __init__(self, address: str) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notify:
+        """As systemd set it up for this process."""
+        return cls(environment.get("NOTIFY_SOCKET", ""))
+
+    def ready(self, status: str) -> None:
+        """The daemon is up."""
+        self._send(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={_line(status)}")
+
+    def looked(self, status: str) -> None:
+        """A look has been completed: the only thing that feeds the watchdog."""
+        self._send(f"WATCHDOG=1\nSTATUS={_line(status)}")
+
+    def stopping(self) -> None:
+        """The daemon goes down."""
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.setblocking(False)
+            sock.sendto(text.encode(), self._address)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,86 @@
+"""From root to the daemon's own user, for good. What only root may do is done before, or by the keeper.
+
+Files: `state` belongs to the daemon (0750), `runtime` to root; group members may read.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcifma.errors import ConfigError
+from pcifma.fmd.path import Paths
+
+_STATE_MODE, _RUNTIME_MODE = 0o750, 0o755
+_FALLBACK = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the daemon is to run as. *note*: what an operator should know about that, or empty."""
+
+    uid: int
+    gid: int
+    note: str = ""
+
+    @property
+    def is_current(self) -> bool:
+        """Nothing changes: it runs as that already."""
+        return self.uid == os.geteuid()
+
+
+def identity(user: str, group: str, *, chosen: bool) -> Identity:
+    """The user *user* with the group *group*. A default (not *chosen*) user that does not exist is replaced; ConfigError otherwise.
+
+    Without root it is whoever started the daemon.
+    """
+    if os.geteuid() != 0:
+        return Identity(os.geteuid(), os.getegid(), "")
+    try:
+        entry, note = pwd.getpwnam(user), ""
+    except KeyError:
+        if chosen:
+            raise ConfigError(f"$.user: there is no user {user}: make one with `useradd --system {user}`, or name another") from None
+        note = f"there is no user {user}: running as {_FALLBACK}; make one with `useradd --system {user}`"
+        entry = pwd.getpwnam(_FALLBACK)
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        gid = entry.pw_gid
+    return Identity(entry.pw_uid, gid, note)
+
+
+def prepare(paths: Paths, who: Identity) -> None:
+    """Make the directories, owned as they have to be; ConfigError where that cannot be done."""
+    for directory, mode, uid in ((paths.state, _STATE_MODE, who.uid), (paths.runtime, _RUNTIME_MODE, os.geteuid())):
+        try:
+            directory.mkdir(mode=mode, parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(directory, uid, who.gid)
+                directory.chmod(mode)
+        except OSError as err:
+            raise ConfigError(f"{directory}: cannot be made: {err.strerror}: make it, or give another --root") from err
+
+
+def reachable(directory: Path, who: Identity, how: int = os.R_OK | os.W_OK | os.X_OK) -> bool:
+    """True if *who* could use *directory* like that: asked of the kernel, by a process that has become *who*."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            drop(who)
+            os._exit(0 if os.access(directory, how) else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def drop(who: Identity) -> None:
+    """Become *who*, with no supplementary groups and no way back."""
+    if who.is_current:
+        return
+    os.setgroups([])
+    os.setresgid(who.gid, who.gid, who.gid)
+    os.setresuid(who.uid, who.uid, who.uid)

@@ -1,0 +1,216 @@
+"""Starting the daemon: what only root can do first, then without rights for good.
+
+    configuration checked ─ directories ─ lock ─ control socket ─ keeper ─ privileges dropped ─ plugins checked ─ run
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from pcifma.access.clock import SimulatedClock, SystemClock
+from pcifma.access.open import open_live, open_source
+from pcifma.access.seam import ConfigSpace, Machine
+from pcifma.access.sysfs import SysfsConfigs
+from pcifma.errors import DaemonError, PcifmaError
+from pcifma.fmd import child_main, privilege
+from pcifma.fmd import config as configuration
+from pcifma.fmd.config import Config
+from pcifma.fmd.control import Control
+from pcifma.fmd.daemon import Daemon, Setup
+from pcifma.fmd.deadline import GuardedConfigs, Readers
+from pcifma.fmd.exclude import Excluding
+from pcifma.fmd.facts import KeptHost
+from pcifma.fmd.keeper_client import KeeperClient
+from pcifma.fmd.loop import Loop
+from pcifma.fmd.notify import Notify
+from pcifma.fmd.nursery import Nursery
+from pcifma.fmd.offspring import OFFSPRING
+from pcifma.fmd.pace import PacedClock
+from pcifma.fmd.path import Paths
+from pcifma.fmd.roster import check
+from pcifma.fmd.socket import Server, bind
+from pcifma.regs.bdf import Bdf
+
+_LIVE_SYS = Path("/sys")
+_LOCK_MODE = 0o644
+_LOADED_LATER = ("yaml", "pcifma.platform.survey", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the command line asked for. *source*: as in contract 3, None for this machine."""
+
+    root: str = "/"
+    config: str | None = None
+    source: str | None = None
+
+
+def say(text: str) -> None:
+    """One line for whoever watches standard error: the journal, or a terminal."""
+    with contextlib.suppress(OSError):
+        print(f"pcifma fmd: {_plain(text)}", file=sys.stderr, flush=True)
+
+
+def _plain(text: str) -> str:
+    # Names of plugins, devices and files are somebody else's text.
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+def main(order: str) -> int:
+    """Run a daemon until it is stopped: 0; 2 if it cannot start."""
+    nursery = Nursery.fork(child_main.run)  # before anything is open and any thread runs
+    try:
+        run(msgspec.json.decode(order, type=Order), nursery)
+    except PcifmaError as err:
+        for line in str(err).splitlines():
+            say(line)
+        return 2
+    return 0
+
+
+def run(order: Order, nursery: Nursery) -> None:
+    """Start, run, stop. PcifmaError if it cannot start."""
+    paths = Paths(Path(order.root))
+    config = configuration.read(paths, None if order.config is None else Path(order.config))
+    trusted = frozenset({0} if os.geteuid() == 0 else {0, os.geteuid()})
+    who = settle_user(config, paths)
+    with lock(paths.runtime / paths.lock.name), control_socket(paths, who) as sock:
+        machine = machine_of(order.source)
+        keeper = keeper_for(machine, order.source, config)
+        preload(who)
+        nursery.drop(who.uid, who.gid)
+        privilege.drop(who)
+        os.umask(0o027)
+        configuration.fail(check(config, paths, trusted=trusted))
+        machine, readers = guarded(machine, order.source, config, keeper)
+        announce(config, machine, keeper)
+        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery), sock)
+
+
+def settle_user(config: Config, paths: Paths) -> privilege.Identity:
+    """Who the daemon runs as, with its directories made. A default user that cannot get at them is given up, and that is said."""
+    chosen = config.is_set("user")
+    who = privilege.identity(config.text("user"), config.text("group"), chosen=chosen)
+    privilege.prepare(paths, who)
+    if not who.is_current and not privilege.reachable(paths.state, who):
+        reason = f"uid {who.uid} cannot get at {paths.state}: make its parents searchable (chmod o+x)"
+        if chosen:
+            raise DaemonError(f"{reason}, or name another user")
+        say(f"running as root: {reason}")
+        who = privilege.Identity(0, 0)
+        privilege.prepare(paths, who)
+    elif who.note:
+        say(who.note)
+    return who
+
+
+def preload(who: privilege.Identity) -> None:
+    """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library."""
+    if not who.is_current and not privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK):
+        for name in _LOADED_LATER:
+            importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock of this root; DaemonError if another daemon does."""
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE)
+    except OSError as err:
+        raise DaemonError(f"{path}: the lock cannot be made: {err.strerror}") from err
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            raise DaemonError(f"{path}: another pcifma fmd (process {holder}) runs here: stop it, or give another --root") from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def control_socket(paths: Paths, who: privilege.Identity) -> Iterator[socket.socket]:
+    """The listening control socket; its file goes when the daemon does, where it may."""
+    sock = bind(paths.socket, gid=who.gid if os.geteuid() == 0 else None)
+    try:
+        yield sock
+    finally:
+        sock.close()
+        with contextlib.suppress(OSError):
+            paths.socket.unlink()
+
+
+def machine_of(source: str | None) -> Machine:
+    """The machine to look at; a recording runs at the speed of real time."""
+    machine = open_live(Path("/")) if source is None else open_source(source)
+    for complaint in machine.complaints:
+        say(complaint)
+    if isinstance(machine.clock, SimulatedClock):
+        return replace(machine, clock=PacedClock(machine.clock))
+    return machine
+
+
+def keeper_for(machine: Machine, source: str | None, config: Config) -> KeeperClient | None:
+    """A keeper, where there is a sysfs to keep and we are root."""
+    if machine.kind not in ("live", "sysfs") or os.geteuid() != 0:
+        return None
+    keeper = KeeperClient.start(_LIVE_SYS if source is None else Path(source).resolve(), clear=config.flag("clear"))
+    OFFSPRING.keep(keeper.pid)
+    return keeper
+
+
+def guarded(machine: Machine, source: str | None, config: Config, keeper: KeeperClient | None) -> tuple[Machine, Readers | None]:
+    """*machine* read through the keeper's descriptors, with deadlines, and without what the operator excludes."""
+    if machine.kind not in ("live", "sysfs"):
+        return machine, None
+    readers = Readers(config.number("poll.deadline"))
+    host = machine.host if keeper is None else KeptHost(machine.host, keeper)
+    configs: Mapping[Bdf, ConfigSpace] = machine.configs
+    if keeper is not None:
+        configs = SysfsConfigs(_LIVE_SYS if source is None else Path(source), opener=opener(keeper))
+    if config.texts("poll.exclude"):
+        configs = Excluding(configs, config.texts("poll.exclude"), host)
+    return replace(machine, configs=GuardedConfigs(configs, readers), host=host), readers
+
+
+def opener(keeper: KeeperClient) -> Callable[[str], int]:
+    """Opens the `config` file at a path by asking *keeper* for its Function."""
+    return lambda path: keeper.open(Bdf.parse(path.split("/")[-2]))
+
+
+def announce(config: Config, machine: Machine, keeper: KeeperClient | None) -> None:
+    """Say what this daemon cannot do."""
+    if machine.kind in ("live", "sysfs") and keeper is None:
+        say(f"running as uid {os.geteuid()}, not root: only 64 bytes of each Function can be read, and nothing is written back")
+    if config.flag("clear") and keeper is None:
+        say("clear: true has no effect: only a daemon started by root writes status bits back")
+
+
+def serve(setup: Setup, sock: socket.socket) -> None:
+    """Run the daemon with its control socket."""
+    loop = Loop(setup.machine.clock)
+    daemon = Daemon(setup, loop, say=say, notify=Notify.from_environment())
+    server = Server(
+        loop, sock, Control(daemon).verbs(), clients=int(setup.config.number("socket.clients")), audit=daemon.audit,
+        now_ns=SystemClock().boot_ns,
+    )  # fmt: skip
+    daemon.each_while.append(server.sweep)
+    try:
+        daemon.run()
+    finally:
+        server.close()
+        loop.close()
+        if setup.keeper is not None:
+            setup.keeper.close()

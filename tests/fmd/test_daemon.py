@@ -1,0 +1,346 @@
+"""The daemon as a process: starts, looks, logs, acknowledges, survives its plugins, its keeper and its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import Daemon, configure, daemon
+from support.sysfs import CARD, CORRECTABLE_STATUS, DEVICE_STATUS, PORT, Sysfs
+
+from pcifma.errors import DaemonError
+from pcifma.event.ereport import Ereport
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: privileges are dropped, the keeper is started")
+BAD_TLP = 1 << 6
+FAST = "poll: {interval: 100ms, slow_interval: 300ms}\n"
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A directory that the daemon's own user can reach."""
+    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def tree(root: Path) -> Sysfs:
+    tree = Sysfs(root / "sys")
+    for path in (root / "sys").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return tree
+
+
+def latch(tree: Sysfs) -> None:
+    tree.put(tree.card, CORRECTABLE_STATUS, BAD_TLP, 4)
+    tree.put(tree.card, DEVICE_STATUS, 1, 2)
+
+
+def source(tree: Sysfs) -> tuple[str, str]:
+    return "--source", str(tree.root)
+
+
+def test_latched_bit_is_logged_once_over_restarts(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    latch(tree)
+    for _ in range(2):
+        with daemon(root, *source(tree)) as running:
+            running.until_looks(3)
+            assert running.stop() == 0
+
+    assert running.classes() == ["ereport.io.pci.fabric", "ereport.io.pciex.dl.btlp"]
+
+
+def test_bit_that_rises_later_is_logged_with_its_interval(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    with daemon(root, *source(tree)) as running:
+        running.until_looks()
+        latch(tree)
+        running.until(lambda: "ereport.io.pciex.dl.btlp" in running.classes(), "the ereport")
+        event = running.log().events(0, 10)[-1].event
+
+    assert isinstance(event, Ereport)
+    assert (event.device, event.first_look) == (CARD, False)
+    assert event.not_before is not None
+    assert event.not_before < event.time
+
+
+def test_status_says_what_is_looked_at(root: Path, tree: Sysfs) -> None:
+    with daemon(root, *source(tree)) as running:
+        status = running.status()
+
+    assert (status["functions"], status["unread"], status["writes"], status["waiting"]) == (2, {}, 0, "")
+    assert status["plugins"]["failed"] == 0
+    assert status["keeper"] == ("root" if os.geteuid() == 0 else "none")
+
+
+@needs_root
+def test_daemon_gives_up_root_and_cannot_write_config_space(root: Path, tree: Sysfs) -> None:
+    with daemon(root, *source(tree)) as running:
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        fds = list(Path(f"/proc/{running.process.pid}/fd").iterdir())
+        config = [fd.name for fd in fds if fd.readlink().name == "config"]
+        flags = [Path(f"/proc/{running.process.pid}/fdinfo/{name}").read_text().split("flags:\t")[1].split()[0] for name in config]
+
+    assert set(fields["Uid"].split()) == {str(running_uid(running))} != {"0"}
+    assert fields["CapEff"] == fields["CapPrm"] == "0" * 16
+    assert len(config) == 2
+    assert all(int(flag, 8) & os.O_ACCMODE == os.O_RDONLY for flag in flags)
+
+
+def running_uid(running: Daemon) -> int:
+    return running.paths.state.stat().st_uid
+
+
+@needs_root
+def test_logged_bits_are_written_back_only_where_allowed(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST + "clear: true\n")
+    latch(tree)
+    with daemon(root, *source(tree)) as running:
+        running.until(lambda: running.status()["writes"] == 2, "both writes")
+        rows = [(row.device, row.register, row.value) for row in running.log().writes()]
+
+    assert sorted(rows)[:2] == [(CARD, "CAP_EXP+a.w", 1), (CARD, "ECAP_AER+10.l", BAD_TLP)]
+    wrote = [line.split(f"{CARD} ")[1].split(":")[0] for line in running.said.splitlines() if "wrote" in line]
+    assert wrote[:2] == ["extended 0x1+0x10", "standard 0x10+0xa"]
+
+
+@needs_root
+def test_nothing_is_written_where_linux_owns_aer(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST + "clear: true\n")
+    tree.service(tree.port, "pcie002", "aer")
+    latch(tree)
+    with daemon(root, *source(tree)) as running:
+        running.until_looks(5)
+        assert running.status()["writes"] == 0
+        assert list(running.log().writes()) == []
+
+    assert "wrote" not in running.said
+
+
+def test_second_daemon_on_one_root_refuses(root: Path, tree: Sysfs) -> None:
+    with daemon(root, *source(tree)) as first:
+        with daemon(root, *source(tree), wait=False) as second:
+            assert second.process.wait(30) == 2
+        assert f"another pcifma fmd (process {first.process.pid})" in second.said
+        assert first.status()["looks"] >= 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_daemon_stops_cleanly_and_leaves_one_file(root: Path, tree: Sysfs, number: int) -> None:
+    with daemon(root, *source(tree)) as running:
+        assert running.stop(number) == 0
+
+    assert running.said.count("pcifma fmd:") <= 1
+    assert not running.paths.log.with_name("log.db-wal").exists()
+
+
+def test_killed_daemon_goes_on_where_it_was(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    latch(tree)
+    with daemon(root, *source(tree)) as running:
+        running.until(lambda: len(running.classes()) == 2, "both ereports")
+        running.stop(signal.SIGKILL)
+    with daemon(root, *source(tree)) as running:
+        running.until_looks(3)
+
+        assert running.classes() == ["ereport.io.pci.fabric", "ereport.io.pciex.dl.btlp"]
+
+
+@needs_root
+def test_keeper_that_dies_is_said_and_reading_goes_on(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    with daemon(root, *source(tree)) as running:
+        keeper = next(int(pid) for pid in children(running.process.pid) if b"keeper" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(keeper, signal.SIGKILL)
+        running.until(lambda: "ereport.pcifma.keeper" in running.classes(), "the keeper's ereport")
+        latch(tree)
+        running.until(lambda: "ereport.io.pciex.dl.btlp" in running.classes(), "the ereport")
+        assert running.status()["keeper"] == "gone"
+
+    assert "the keeper is gone" in running.said
+
+
+def children(pid: int) -> list[str]:
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+@needs_root
+def test_keeper_and_plugins_end_with_a_killed_daemon(root: Path, tree: Sysfs) -> None:
+    plugin(root, "calm", "return ()")
+    with daemon(root, *source(tree)) as running:
+        pids = children(running.process.pid)
+        assert len(pids) == 3  # keeper, nursery, plugin
+        running.stop(signal.SIGKILL)
+        for pid in pids:
+            end(int(pid))
+
+
+def end(pid: int) -> None:
+    """Wait for a process that is not ours to end."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    assert select.select([handle], [], [], 20)[0], f"process {pid} lives on"
+    os.close(handle)
+
+
+IMPORTS = "import os, signal, sys, time\nfrom pcifma.plugin import *\n"
+SOURCE = """
+def watches(fabric, host):
+    for f in fabric:
+        yield Watch(Target.function(f.bdf), Location.parse("CAP_EXP+a.w"), tier="fast")
+def normalise(now, before):
+    BODY
+"""
+MODULE = """
+class M:
+    def recv(self, event):
+        BODY
+    def timeout(self, timer, data): pass
+    def close(self): pass
+    def stats(self): return {}
+    def topo(self, fabric): pass
+def open(services): return M()
+"""
+
+
+def plugin(root: Path, name: str, body: str, *, kind: str = "source", subscribe: str = "[]") -> Path:
+    """A third-party plugin below the root's plugin directory."""
+    path = root / "etc/pcifma/plugins" / name
+    path.mkdir(parents=True)
+    (path / "plugin.yaml").write_text(f"{{name: {name}, version: '1', api: 1, kind: {kind}, subscribe: {subscribe}}}")
+    (path / "plugin.py").write_text(IMPORTS + (SOURCE if kind == "source" else MODULE).replace("BODY", body))
+    for each in (path, *path.iterdir(), *(p for p in path.parents if root in p.parents)):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    return path
+
+
+BAD = {
+    "raiser": "raise ValueError('no')",
+    "flooder": "return [Finding('ereport.x', Evidence(HOST, 'x', 0), 'info')] * 1_000_000",
+    "hanger": "time.sleep(600)",
+    "leaker": "return [bytearray(2 << 30)]",
+    "leaver": "os._exit(0)",
+    "crasher": "import ctypes; ctypes.string_at(0)",
+    "stubborn": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); time.sleep(600)",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_source_that_misbehaves_is_set_aside_and_others_keep_their_ticks(root: Path, tree: Sysfs, name: str) -> None:
+    configure(root, "poll: {interval: 500ms}\nchild: {deadline: 400ms}\n")
+    plugin(root, name, BAD[name])
+    with daemon(root, *source(tree)) as running:
+        latch(tree)
+        running.until(lambda: "ereport.io.pciex.dl.btlp" in running.classes(), "the ereport of a built-in source")
+        running.until(lambda: "ereport.pcifma.module" in running.classes(), "the ereport of the module")
+        rows = {row["name"]: row for row in running.ask("config")}
+        status = running.status()
+
+    assert rows[name]["status"] == "failed"
+    assert rows["pcie_aer"]["status"] == "active"
+    assert status["longest_look_s"] < 2 * 0.5
+
+
+@pytest.mark.parametrize("name", ["raiser", "hanger", "leaver", "crasher", "stubborn"])
+def test_module_that_misbehaves_is_set_aside_and_looks_go_on(root: Path, tree: Sysfs, name: str) -> None:
+    configure(root, "poll: {interval: 500ms}\nchild: {deadline: 400ms}\n")
+    plugin(root, name, BAD[name], kind="module", subscribe="['ereport.io.*']")
+    with daemon(root, *source(tree)) as running:
+        latch(tree)
+        running.until(lambda: "ereport.pcifma.module" in running.classes(), "the ereport of the module")
+        running.until_looks(2)
+        rows = {row["name"]: row for row in running.ask("config")}
+
+    assert (rows[name]["status"], rows["pcie_aer"]["status"]) == ("failed", "active")
+
+
+def test_plugin_that_cannot_be_loaded_is_said_and_the_rest_runs(root: Path, tree: Sysfs) -> None:
+    path = plugin(root, "broken", "return (")
+    with daemon(root, *source(tree)) as running:
+        rows = {row["name"]: row for row in running.ask("config")}
+
+    assert "SyntaxError" in rows["broken"]["why"]
+    assert str(path.name) in running.said
+
+
+def test_plugins_are_loaded_and_let_go_at_run_time(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    with daemon(root, *source(tree)) as running:
+        plugin(root, "late", "yield Finding('ereport.late', Evidence(now.target, Location.parse('CAP_EXP+a.w'), 3), 'info')")
+        assert running.ask("load", name="late") == {"loaded": "late"}
+        running.until(lambda: "ereport.late" in running.classes(), "its ereport")
+        with pytest.raises(DaemonError, match="plugin late is active already"):
+            running.ask("load", name="late")
+        assert running.ask("unload", name="late") == {"unloaded": "late"}
+        with pytest.raises(DaemonError, match="plugin late is not loaded"):
+            running.ask("unload", name="late")
+        with pytest.raises(DaemonError, match="no plugin nowhere"):
+            running.ask("load", name="nowhere")
+        changes = [e.event.payload for e in running.log().events(0, 1000) if e.event.class_ == "ereport.pcifma.change"]  # type: ignore[union-attr]
+
+    assert [(c["verb"], c["uid"], c["pid"]) for c in changes][:1] == [("load", os.geteuid(), os.getpid())]
+    assert {c["verb"] for c in changes} == {"load", "unload"}
+
+
+def test_failed_plugin_can_be_loaded_again_once_it_is_mended(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    path = plugin(root, "mended", "raise ValueError('no')")
+    with daemon(root, *source(tree)) as running:
+        running.until(lambda: {r["name"]: r["status"] for r in running.ask("config")}["mended"] == "failed", "its failure")
+        (path / "plugin.py").write_text((path / "plugin.py").read_text().replace("raise ValueError('no')", "return ()"))
+
+        assert running.ask("load", name="mended") == {"loaded": "mended"}
+        assert {r["name"]: r["status"] for r in running.ask("config")}["mended"] == "active"
+
+
+def test_wrong_configuration_starts_nothing(root: Path, tree: Sysfs) -> None:
+    configure(root, "poll: {intervall: 1s, deadline: never}\nmodules: {nobody: {a: 1}}\n")
+    with daemon(root, *source(tree), wait=False) as running:
+        assert running.process.wait(30) == 2
+
+    assert "$.poll.intervall" in running.said
+    assert "$.poll.deadline" in running.said
+    assert not running.paths.log.exists()
+
+
+def test_check_says_every_mistake_and_starts_nothing(root: Path) -> None:
+    configure(root, "poll: {intervall: 1s}\nmodules: {nobody: {a: 1}}\nplugins: {disable: [nothing]}\n")
+    result = check(root)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert [word for word in ("intervall", "nobody", "nothing") if word in result.stderr] == ["intervall", "nobody", "nothing"]
+    assert "Traceback" not in result.stderr
+
+    configure(root, "poll: {interval: 1s}\n")
+    assert check(root).returncode == 0
+    assert sorted(p.name for p in root.iterdir()) == ["etc"]
+
+
+def check(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(os.sys.executable).with_name("pcifma")), "fmd", "--check", "--root", str(root)]  # type: ignore[attr-defined]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_function_that_comes_and_goes_is_followed(root: Path, tree: Sysfs) -> None:
+    configure(root, FAST)
+    with daemon(root, *source(tree)) as running:
+        link = tree.root / "bus/pci/devices" / CARD
+        target = link.readlink()
+        link.unlink()
+        running.until(lambda: running.status()["functions"] == 1, "its going")
+        link.symlink_to(target)
+        running.until(lambda: running.status()["functions"] == 2, "its coming back")
+        assert running.status()["unread"] == {}
+    assert PORT in str(tree.port)
