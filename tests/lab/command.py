@@ -44,7 +44,7 @@ class Boot:
     xen: bool = False
     hypervisor: str = ""
     memory: int = 1024
-    processors: int = 2
+    processors: int = 1
     packages: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 

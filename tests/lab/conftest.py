@@ -9,7 +9,7 @@ import pytest
 from lab import reporting
 from lab.error import Unavailable
 from lab.machine import Machine
-from lab.topology import standard
+from lab.topology import DEAF_ENDPOINT, Topology, endpoint, root_port, standard
 
 _LEFT_OUT = pytest.StashKey[dict[str, str]]()
 
@@ -52,6 +52,13 @@ def linux_nomsi_boot(pytestconfig: pytest.Config) -> Iterator[Machine]:
 @pytest.fixture(scope="session")
 def xen_dom0_boot(pytestconfig: pytest.Config) -> Iterator[Machine]:
     yield from booted(Machine(standard(), xen=True), "Xen dom0", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def deaf(pytestconfig: pytest.Config) -> Iterator[Machine]:
+    """Linux with an endpoint that cannot report: `deaf1`, whose Device Status QEMU never clears."""
+    topology = Topology((root_port("rp1", endpoint("deaf1", DEAF_ENDPOINT)),))
+    yield from booted(Machine(topology), "Linux with a deaf endpoint", pytestconfig)
 
 
 @pytest.fixture

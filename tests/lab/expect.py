@@ -53,6 +53,8 @@ ERRORS = UNCORRECTABLE + CORRECTABLE
 ADVISORY = tuple(error for error in UNCORRECTABLE if error.bit in (12, 14, 15, 16, 20))
 STATUS = {15: "dpe", 14: "sserr", 13: "ma", 12: "rta", 11: "sta", 8: "mdpe"}
 SECONDARY = {15: "sec-dpe", 14: "sec-rserr", 13: "sec-ma", 12: "sec-rta", 11: "sec-sta", 8: "sec-mdpe"}
+# Root Error Status from bit 0: illumos names the messages; ue and ffe are bits that it leaves unnamed, and none may be silent.
+ROOT = ("ce", "mce", "ue", "mue", "ffe", "nfe", "fe")
 ROOT_PORT = 4  # Device/Port Type in the PCI Express Capabilities register
 
 
@@ -116,14 +118,7 @@ def _express(registers: Registers) -> Iterator[str]:
         if registers.word(express + 0x0A) >> bit & 1 and not explained[bit]:
             yield f"pciex.{leaf}"
     if aer and registers.word(express + 2) >> 4 & 15 == ROOT_PORT:
-        yield from _root(registers.dword(aer + 0x30))
-
-
-def _root(status: int) -> Iterator[str]:
-    # illumos: which of the two uncorrectable message classes it is follows First Uncorrectable Fatal (bit 4).
-    first_fatal = bool(status & 0x10)
-    rows = ((0x01, True, "ce"), (0x02, True, "mce"), (0x08, True, "mue"), (0x40, first_fatal, "fe"), (0x20, not first_fatal, "nfe"))
-    yield from (f"pciex.rc.{name}-msg" for bit, holds, name in rows if status & bit and holds)
+        yield from (f"pciex.rc.{name}-msg" for bit, name in enumerate(ROOT) if registers.dword(aer + 0x30) >> bit & 1)
 
 
 def parse(text: str) -> dict[str, Registers]:
