@@ -176,7 +176,8 @@ class Docket:
         self._set(case, changes)
         record = case.record
         if record.faulty:
-            if any(status != "not-present" for status in changes.values()):
+            # Who is only gone for now, or back, is no news.
+            if not set(changes.values()) <= set(FAULTY):
                 self.post(case, "list.updated")
         elif record.state == "SOLVED":
             self._leave(case, "repair")

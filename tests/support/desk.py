@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.event import BOOT, HOST
+from support.fabric import endpoint, fabric_of, root_port
 
 from pcifma.access.clock import SimulatedClock
 from pcifma.access.seam import Record
@@ -142,3 +143,14 @@ class Desk:
         """Stop and start."""
         self.close()
         self.start()
+
+
+def slot_with(device: int = 0x1017, serial: int | None = None, *, bus: int = 4) -> Fabric:
+    """A Root Port with slot 3, and below it a card of that Device ID and serial number, on that bus; device 0: the slot is empty."""
+    port = root_port("0000:00:03.0", bus, bus, slot=3)
+    if not device:
+        return fabric_of(port)
+    card = endpoint(f"0000:{bus:02x}:00.0").put(2, device, 2)
+    if serial is not None:
+        card.extended(0x140, 0x0003).put(0x144, serial & 0xFFFFFFFF, 4).put(0x148, serial >> 32, 4)
+    return fabric_of(port, card)
