@@ -13,6 +13,7 @@ from pcifma.cli.text import clean, plural
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function, Slot
 from pcifma.platform.survey import type_of
+from pcifma.regs.bdf import Bdf
 
 _SHOWN_ERRORS = 3
 _WIDE = 400  # where there is no terminal nothing is cut
@@ -29,7 +30,7 @@ def draw(fabric: Fabric, name: str, errors: Mapping[str, list[str]], console: Co
     for root in fabric.roots():
         buses.setdefault((root.bdf.segment, root.bdf.bus), []).append(root)
     for (segment, bus), roots in buses.items():
-        tree = Tree(Text(f"host bridge {segment:04x}:{bus:02x}"))
+        tree = Tree(Text(f"host bridge {segment:04x}:{bus:02x}{_behind(roots[0])}"))
         for root in roots:
             _grow(tree, fabric, root, named, errors)
         console.print(tree)
@@ -64,6 +65,15 @@ def _text(function: Function, named: dict[tuple[int, int], str], errors: list[st
         more = f" and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
         text.append(f"  ERROR {shown}{more}", "red")
     return text
+
+
+def _behind(root: Function) -> str:
+    # A VMD domain hangs below a Function of another segment: /devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0.
+    above = root.sysfs.split("/")[:-2]
+    try:
+        return f", behind {Bdf.parse(above[-1])}" if above else ""
+    except ValueError:
+        return ""
 
 
 def _slot(slot: Slot) -> str:

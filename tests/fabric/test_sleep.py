@@ -1,0 +1,85 @@
+"""What sleeps is not read, keeps its place in the fabric, and keeps what was known of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.fabric import at, endpoint, root_port
+from support.host import FactHost, machine_of
+
+from pcifma.access.seam import Machine
+from pcifma.fabric.build import build, update
+
+CARD = "0000:01:00.0"
+SYSFS = f"/sys/bus/pci/devices/{CARD}"
+FACTS = {
+    f"{SYSFS}/vendor": b"0x15b3\n",
+    f"{SYSFS}/device": b"0x1017\n",
+    f"{SYSFS}/class": b"0x020000\n",
+    f"{SYSFS}/subsystem_vendor": b"0x15b3\n",
+    f"{SYSFS}/subsystem_device": b"0x0016\n",
+}
+
+
+class Untouchable:
+    """Configuration space that must not be read."""
+
+    @property
+    def size(self) -> int:
+        raise AssertionError("a sleeping Function was asked for its size")
+
+    def read(self, offset: int, length: int) -> bytes:
+        raise AssertionError(f"a sleeping Function was read at {offset:#x}")
+
+
+def machine(**power: str) -> Machine:
+    facts = {**FACTS, **{f"{SYSFS}/{name.replace('__', '/')}": value.encode() for name, value in power.items()}}
+    return machine_of(root_port("0000:00:03.0", 1, 1), endpoint(CARD), host=FactHost(facts), kind="live")
+
+
+def asleep(**power: str) -> Machine:
+    found = machine(**power)
+    return replace(found, configs={**found.configs, at(CARD): Untouchable()})
+
+
+@pytest.mark.parametrize(
+    ("power", "note"),
+    [
+        ({"power_state": "D3cold"}, "asleep (D3cold), not woken"),
+        ({"power_state": "D3hot", "power__runtime_status": "suspended"}, "asleep (D3hot suspended), not woken"),
+        ({"power__runtime_status": "suspending"}, "asleep (suspending), not woken"),
+    ],
+)
+def test_sleeping_function_is_known_by_sysfs_and_not_read(power: dict[str, str], note: str) -> None:
+    function = build(asleep(**power))[at(CARD)]
+    assert (function.vendor, function.device, function.class_code) == (0x15B3, 0x1017, 0x020000)
+    assert (function.unread, function.note, function.parent) == ("asleep", note, at("00:03.0"))
+
+
+@pytest.mark.parametrize("power", [{"power_state": "D0"}, {"power_state": "D3hot"}, {"power__runtime_status": "active"}, {}])
+def test_function_that_is_awake_is_read(power: dict[str, str]) -> None:
+    assert build(machine(**power))[at(CARD)].dev_type == 0
+
+
+def test_function_that_falls_asleep_stays_what_it_was() -> None:
+    awake = build(machine(power_state="D0"))
+    later = update(asleep(power_state="D3cold"), awake, [at(CARD)])
+    assert later.id == awake.id
+    assert (later[at(CARD)].unread, later[at(CARD)].dev_type) == ("asleep", 0)
+
+
+def test_another_card_in_the_same_place_does_not_inherit() -> None:
+    awake = build(machine(power_state="D0"))
+    other = asleep(power_state="D3cold")
+    assert isinstance(other.host, FactHost)
+    other.host.facts[f"{SYSFS}/device"] = b"0x101d\n"
+    later = update(other, awake, [at(CARD)])
+    assert (later[at(CARD)].device, later[at(CARD)].dev_type) == (0x101D, None)
+
+
+def test_sleeping_bridge_keeps_its_bus_by_sysfs() -> None:
+    port = "/sys/bus/pci/devices/0000:00:03.0"
+    facts = {f"{port}/power_state": b"D3cold", f"{port}/secondary_bus_number": b"1", f"{port}/subordinate_bus_number": b"1"}
+    fabric = build(machine_of(root_port("0000:00:03.0", 1, 1), endpoint(CARD), host=FactHost(facts), kind="live"))
+    assert fabric[at(CARD)].parent == at("00:03.0")
