@@ -54,12 +54,14 @@ class Read:
 class Watch:
     """A register (or host fact) whose state means trouble.
 
-    *mask* selects bits of *location*. *when*: `set` (a masked bit is 1), `clear` (is 0), `change` (differs from before),
-    `count` (a counter that moved), `stays` (set at every look for *hold* seconds). *reads*, in their order, make the
-    snapshot that normalise is given; *facts* are Host paths, `{sysfs}` standing for the target's sysfs directory.
-    A watch without *location* looks at its *facts* alone. *behind* names a register of the same target, itself watched in the
-    fast tier, whose masked bits rise whenever this one's do: this one is then read only on a first look, in the slow tier, and
-    while those bits stand (the Function is *saturated*).
+    *mask* selects bits of *location*. *when*: `set` (a masked bit is 1), `clear` (is 0, with *hold*: for that many seconds),
+    `change` (differs from before), `count` (a counter), `stays` (set at every look for *hold* seconds). *reads*, in their order,
+    make the snapshot that normalise is given. *facts* are Host paths that go with it: files, the names in a directory (a path that
+    ends in `/`, a line each), the text of a link (that ends in `@`); `{sysfs}` stands for the target's sysfs directory. A watch
+    without *location* looks at its *facts* in the slow tier, and a change makes a snapshot. What is found on the location or a fact
+    of a `count` watch is news each time, with its `count`; the numbers outlive a restart. *behind* names a register of the same
+    target, itself watched in the fast tier, whose masked bits rise whenever this one's do: this one is then read only on a first
+    look, in the slow tier, and while those bits stand (the Function is *saturated*).
     """
 
     target: Target
@@ -77,7 +79,7 @@ class Watch:
 class Snapshot:
     """One target's registers and facts, as read together. Raw words; what could not be read is missing.
 
-    *words* is keyed by (target, location). *held_s* says for how many seconds each `stays` watch has been true, by its
+    *words* is keyed by (target, location). *held_s* says for how many seconds each watch with *hold* has been true, by its
     location. *record* is set where a listener's record, not a look, made this snapshot. *time_ns* is boot time.
     """
 

@@ -21,11 +21,13 @@ from pcifma.fabric.function import Function
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
+from pcifma.poll.counter import Ledger, restored
 from pcifma.poll.ear import Ear, Heard, News, sayers, shows, snapshots, timed
 from pcifma.poll.ereport import Maker, Moment, Seen, described
+from pcifma.poll.fact import Facts
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.snapshot import take
-from pcifma.poll.target import Sourced, Watched, Watcher, watched
+from pcifma.poll.target import Sourced, Watched, Watcher, is_held, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
@@ -86,6 +88,9 @@ class Poller:
         self._vanished: list[Watched] = []
         self._targets: list[Watched] = []
         self._last_look_ns: int | None = None
+        self._last_slow_ns: int | None = None
+        self._facts = Facts(machine.host)
+        self._ledger = Ledger(slow_ns)
         self._plan()
 
     def update(self, fabric: Fabric) -> None:
@@ -129,6 +134,7 @@ class Poller:
         clock = self.machine.clock
         look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()))
         slow = look.when.boot_ns >= self.slow_due_ns
+        self._facts.begin()
         self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
         told = self.ear.listen(look.when.boot_ns) if self.ear.listens else {}
@@ -152,8 +158,8 @@ class Poller:
         self._sleepers = Sleepers(self.machine.host, self.fabric)
         self._unseen = [f for f in self.fabric if f.unread in (ASLEEP, "busy", "gone")]
         self._unlooked = set(range(len(self._targets)))
-        self._holding = [i for i, t in enumerate(self._targets) if any(w.when == "stays" for _, w in t.watches)]
-        self._with_facts = [i for i, t in enumerate(self._targets) if t.facts]
+        self._holding = [i for i, t in enumerate(self._targets) if any(is_held(w) for _, w in t.watches)]
+        self._with_facts = [i for i, t in enumerate(self._targets) if t.triggers]
         self._missing = {str(f.bdf): f.unread for f in self.fabric if f.unread}
         self._asleep: set[int] = set()
         self._triage: dict[str, Triage] = {}
@@ -222,9 +228,8 @@ class Poller:
             target.unread = ""
             self._note_missing(target)
         held = target.hold(got.words, look.when.boot_ns)
-        now = Snapshot(
-            target.subject.target, look.when.tick, look.when.boot_ns, got.words, self._facts(target), held, frozenset(got.torn)
-        )  # fmt: skip
+        facts = self._facts.of(target.subject, target.facts)
+        now = Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, got.words, facts, held, frozenset(got.torn))
         self._settle(target, now, look, told)
         self._remember(index, now, look)
 
@@ -234,23 +239,37 @@ class Poller:
         shown = snapshots(now, told)
         present: set[tuple[str, int]] = set()
         news: dict[tuple[str, int], News] = {}
-        for snapshot, finding, plugin in self._sightings(target, shown):
+        counters: set[tuple[str, int]] = set()
+        before = target.before or self._remembered(target, look.when)
+        for snapshot, finding, plugin in self._sightings(target, shown, before):
             key = (str(finding.evidence.location), finding.evidence.bit)
+            counters |= {key} if target.counting and target.counts(finding.evidence.location) else set()
             saying = sayers(snapshot, finding.evidence, told)
             read = not saying or shows(now, finding.evidence)
             present |= {key} if read else set()
-            one = self.ear.news(identity, finding, plugin, saying, read=read, stands=self.latched.stands(identity, *key))
+            stands = key not in counters and self.latched.stands(identity, *key)
+            one = self.ear.news(identity, finding, plugin, saying, read=read, stands=stands)
             if one is not None:
                 news.setdefault(key, one)
         self._let_fall(identity, now, present)
+        if target.counting:
+            self._ledger.settle(identity, news, counters, now.time_ns)
         if news:
             self._publish(target, shown[0], [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))], look)
 
-    def _sightings(self, target: Watched, shown: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, Finding, str]]:
+    def _sightings(self, target: Watched, shown: Sequence[Snapshot], before: Snapshot | None) -> Iterator[tuple[Snapshot, Finding, str]]:
         for snapshot in shown:
             for watcher in target.watchers():
-                for finding in watcher.guard.call(_normalise, watcher.plugin, snapshot, target.before) or ():
+                for finding in watcher.guard.call(_normalise, watcher.plugin, snapshot, before) or ():
                     yield snapshot, finding, watcher.plugin.name
+
+    def _remembered(self, target: Watched, when: Moment) -> Snapshot | None:
+        # Counters go on where the last run of this boot left them; those of an earlier boot began again.
+        baseline = self.latched.baseline(target.subject.identity)
+        if baseline is None or baseline.boot != self.latched.boot or not baseline.words:
+            return None
+        left_ns = when.boot_ns - max(0, when.wall_ns - baseline.last_look_ns)
+        return restored(baseline, target.subject.target, tick=when.tick, time_ns=left_ns)
 
     def _let_fall(self, identity: str, now: Snapshot, present: set[tuple[str, int]]) -> None:
         standing = self.latched.standing(identity)
@@ -294,8 +313,8 @@ class Poller:
         if target.whole_ns is None:
             baseline = self.latched.baseline(identity)
             return Seen(when, baseline.last_look_ns if baseline else None, not self.latched.seen_this_boot(identity))
-        last = target.left_ns or (self._last_look_ns if fast else None)
-        return Seen(when, last or target.whole_ns, False)
+        last = self._last_look_ns if fast else self._last_slow_ns
+        return Seen(when, target.left_ns or max(target.whole_ns, last or 0), False)
 
     def _place(self, target: Watched, finding: Finding) -> tuple[int, str, int]:
         location, function = finding.evidence.location, target.subject.function
@@ -304,12 +323,11 @@ class Poller:
         return ((function.offset_of(location.capability, location.number) or 0) + location.offset, "", finding.evidence.bit)
 
     def _facts_changed(self, target: Watched) -> bool:
-        return target.before is not None and self._facts(target) != target.before.facts
-
-    def _facts(self, target: Watched) -> dict[str, bytes | None]:
-        function = target.subject.function
-        sysfs = f"/sys/bus/pci/devices/{function.bdf}" if function is not None else ""
-        return {path: self.machine.host.read(path.replace("{sysfs}", sysfs)) for path in target.facts}
+        before = target.before
+        if before is None:
+            return False
+        now = self._facts.of(target.subject, target.triggers)
+        return any(content != before.facts.get(path) for path, content in now.items())
 
     def _absent(self, target: Watched, reason: str) -> str:
         function = target.subject.function
@@ -355,6 +373,7 @@ class Poller:
         self.tick += 1
         self._last_look_ns = when.wall_ns
         if slow:
+            self._last_slow_ns = when.wall_ns
             self.slow_due_ns = when.boot_ns + self.slow_ns
         self.due_ns = when.boot_ns + self.fast_ns
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Snapshot, Target, Watch
+from pcifma.poll.counter import counted
 from pcifma.poll.ereport import Subject
 from pcifma.poll.snapshot import Plan, Planner
 from pcifma.regs.table import Location
@@ -38,15 +39,18 @@ class Watcher:
 
 @dataclass(slots=True)
 class Watched:
-    """One target. *since*: boot time (ns) at which a `stays` watch became true, *ripe* when it was last looked at for that.
-    *unread*: why it was not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*: wall
-    time of its last snapshot.
+    """One target. *facts* go with its snapshots; those of *triggers* are looked at by themselves; *counting*: it has counters.
+    *since*: boot time (ns) at which a held watch became true, *ripe* when it was last looked at for that. *unread*: why it was
+    not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*: wall time of its last
+    snapshot.
     """
 
     subject: Subject
     watches: list[tuple[Watcher, Watch]]
     plan: Plan
     facts: tuple[str, ...]
+    triggers: tuple[str, ...] = ()
+    counting: bool = False
     before: Snapshot | None = None
     since: dict[Location, int] = field(default_factory=dict)
     ripe: dict[Location, int] = field(default_factory=dict)
@@ -81,10 +85,10 @@ class Watched:
         return any(self.saturated(watch) for _, watch in self.watches)
 
     def hold(self, words: Mapping[tuple[Target, Location], int], now_ns: int) -> dict[Location, float]:
-        """Update since when each `stays` watch is true; for how long each has been, in seconds."""
+        """Update since when each held watch is true; for how long each has been, in seconds."""
         for _, watch in self.watches:
-            if watch.when == "stays" and watch.location is not None:
-                if words.get((self.subject.target, watch.location), 0) & watch.mask:
+            if is_held(watch) and watch.location is not None:
+                if _is_true(watch, words.get((self.subject.target, watch.location))):
                     self.since.setdefault(watch.location, now_ns)
                 else:
                     self.since.pop(watch.location, None)
@@ -92,18 +96,36 @@ class Watched:
         return {location: (now_ns - since) / 1e9 for location, since in self.since.items()}
 
     def ripens(self, now_ns: int) -> bool:
-        """True when a `stays` watch has been true for its hold time, and again after each further one."""
+        """True when a held watch has been true for its hold time, and again after each further one."""
         if not self.since:
             return False
-        held = ((w.location, w.hold) for _, w in self.watches if w.when == "stays" and w.location is not None)
+        held = ((w.location, w.hold) for _, w in self.watches if is_held(w) and w.location is not None)
         new = [at for at, hold in held if at in self.since and now_ns - self.ripe.get(at, self.since[at]) >= hold * 1e9]
         self.ripe |= dict.fromkeys(new, now_ns)
         return bool(new)
 
+    def counts(self, location: Location | str) -> bool:
+        """True if *location*, a register or a fact, is a counter."""
+        return any(w.when == "count" and (w.location == location or location in w.facts) for _, w in self.watches)
+
     def counters(self, now: Snapshot) -> list[tuple[str, int]]:
-        """The words of `count` and `change` watches, which a restart must remember."""
-        wanted = (w.location for _, w in self.watches if w.when in ("count", "change") and w.location is not None)
-        return [(str(location), word) for location in wanted if (word := now.word(location)) is not None]
+        """The words of `count` and `change` watches and the numbers of `count` facts, which a restart must remember."""
+        found: list[tuple[str, int]] = []
+        for _, watch in self.watches:
+            if watch.when in ("count", "change"):
+                word = None if watch.location is None else now.word(watch.location)
+                found += [] if word is None else [(str(watch.location), word)]
+                found += counted(now.facts, watch.facts) if watch.when == "count" else []
+        return found
+
+
+def is_held(watch: Watch) -> bool:
+    """True if *watch* is about time: a bit that stays set, or clear."""
+    return watch.when == "stays" or (watch.when == "clear" and watch.hold > 0)
+
+
+def _is_true(watch: Watch, word: int | None) -> bool:
+    return word is not None and bool((~word if watch.when == "clear" else word) & watch.mask)
 
 
 def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]]) -> list[Watched]:
@@ -123,5 +145,16 @@ def _order(target: Target) -> tuple[int, object]:
 def _watched(fabric: Fabric, planner: Planner, target: Target, watches: list[tuple[Watcher, Watch]]) -> Watched:
     function = fabric.get(target.bdf) if target.kind == "function" else None
     identity = fmri.identity(fabric, function) if function is not None else str(target)
-    facts = dict.fromkeys(path for _, watch in watches for path in watch.facts)
-    return Watched(Subject(target, identity, function), watches, planner.plan(target, [w for _, w in watches]), tuple(facts))
+    bare = [watch for _, watch in watches]
+    return Watched(
+        Subject(target, identity, function),
+        watches,
+        planner.plan(target, bare),
+        facts=_facts(bare),
+        triggers=_facts(watch for watch in bare if watch.location is None),
+        counting=any(watch.when == "count" for watch in bare),
+    )
+
+
+def _facts(watches: Iterable[Watch]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path for watch in watches for path in watch.facts))

@@ -1,0 +1,87 @@
+"""Counters: what moved since the last look, and what of that was told already.
+
+The numbers of a counting fact (lines that end in a number, as the kernel's aer_dev_* files) are kept as words under `path#name`, so
+that a restart goes on from them. An error that the kernel counts may also have been seen in its register or told by a record: the
+ledger makes one ereport of both.
+
+    seen in the register, counted in the same look     one ereport, sources poll and counter
+    seen in the register, counted by the next look     the counter adds nothing
+    counted, and seen nowhere                          one ereport, from the counter alone, with the exact count
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from pcifma.plugin.watch import Snapshot, Target
+from pcifma.poll.ear import SERVICE_NS, News
+from pcifma.poll.latched import Baseline
+from pcifma.regs.table import Location
+
+COUNTER = "counter"
+_MARK = "#"
+
+Facts = Mapping[str, bytes | None]
+Key = tuple[str, int]
+
+
+def counted(facts: Facts, paths: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """The numbers of the counting facts at *paths*, by `path#name`; lines that do not end in a number are left out."""
+    for path in paths:
+        for line in (facts.get(path) or b"").decode("ascii", "replace").splitlines():
+            name, _, number = line.strip().rpartition(" ")
+            if number.isdecimal():
+                yield f"{path}{_MARK}{name}", int(number)
+
+
+def restored(baseline: Baseline, target: Target, *, tick: int, time_ns: int) -> Snapshot:
+    """The snapshot that *baseline* remembers: its counters and watched words, and nothing else."""
+    words: dict[tuple[Target, Location], int] = {}
+    facts: dict[str, bytes | None] = {}
+    for place, number in baseline.words:
+        path, mark, name = place.partition(_MARK)
+        if mark:
+            facts[path] = (facts.get(path) or b"") + f"{name} {number}\n".lstrip().encode()
+        else:
+            words[target, Location.parse(place)] = number
+    return Snapshot(target, tick, time_ns, words, facts)
+
+
+class Ledger:
+    """Errors that were told and that their counter is yet to count: how many and until when, by target's identity and class.
+
+    *slow_ns* is how far apart counters are read.
+    """
+
+    def __init__(self, slow_ns: int) -> None:
+        self._wait_ns = slow_ns + SERVICE_NS
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def settle(self, identity: str, news: dict[Key, News], counters: set[Key], now_ns: int) -> None:
+        """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count."""
+        fresh = {
+            news[key].finding.class_: news[key].finding.count - self._due(identity, news[key].finding.class_, now_ns)
+            for key in counters & news.keys()
+        }
+        for key, one in list(news.items()):
+            cls = one.finding.class_
+            if key in counters:
+                others = (other.finding.class_ for k, other in news.items() if k not in counters)
+                news[key] = replace(one, finding=replace(one.finding, count=max(1, fresh[cls])), sources=(COUNTER,))
+                if fresh[cls] <= 0 or cls in others:
+                    del news[key]
+            elif not one.finding.payload.get("masked"):  # the kernel counts what is not masked
+                news[key] = self._joined(identity, one, max(0, fresh.get(cls, 0)), now_ns)
+
+    def _due(self, identity: str, cls: str, now_ns: int) -> int:
+        told, until_ns = self._told.pop((identity, cls), (0, 0))
+        return told if now_ns <= until_ns else 0
+
+    def _joined(self, identity: str, one: News, fresh: int, now_ns: int) -> News:
+        count = one.finding.count
+        if count > fresh:
+            self._told[identity, one.finding.class_] = (count - fresh, now_ns + self._wait_ns)
+        if not fresh:
+            return one
+        return replace(one, finding=replace(one.finding, count=max(count, fresh)), sources=(*one.sources, COUNTER))
