@@ -104,10 +104,9 @@ def _current(waivers: Sequence[Waiver], today: date) -> list[Waiver]:
 def _line(case: Situation, function: Function, owned: Mapping[str, str], *, edac: bool, waivers: Sequence[Waiver], may_clear: bool) -> Line:
     why = reasons(case, function)
     verdict = Heard(**heard(why))
-    verdict_owner = case.owner(function)
-    owner = "guest" if given_away(function) else verdict_owner.owner
+    bridge, given = case.owner(function), given_away(function)
     partly = masked(case, function) if not function.unread else []
-    actions = plan(function, owner, verdict, polled=bool(partly), may_clear=may_clear)
+    actions = plan(function, bridge.owner, verdict, given=given, polled=bool(partly), may_clear=may_clear)
     port = served_by(case.fabric, function)
     guest = owned.get(str(function.bdf), "")
     waiver = next((w for w in waivers if w.covers(function, why)), None)
@@ -116,15 +115,15 @@ def _line(case: Situation, function: Function, owned: Mapping[str, str], *, edac
         type=type_of(function),
         hypervisor=case.platform.hypervisor,
         role=case.platform.role,
-        owner=owner,
+        owner="guest" if given else bridge.owner,
         served_by=str(port.bdf) if port is not None else None,
         msi=case.interrupts[port.bdf].state if port is not None else None,
         heard=verdict,
-        sees=sees(owner, verdict, actions),
+        sees=sees(bridge.owner, verdict, actions),
         why=list(dict.fromkeys([*(r.text for r in why), *partly])),
         plan=actions,
         guest=guest or UNSET,
-        dpc=verdict_owner.dpc,
+        dpc=bridge.dpc,
         rivals=rivals(case.fabric, function, case.services, edac=edac, guest=guest),
         waived=waiver.text if waiver is not None and False in (verdict.correctable, verdict.nonfatal, verdict.fatal) else UNSET,
     )
