@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 
@@ -14,17 +13,18 @@ from pcifma.cli.found import FOUND, INCOMPLETE, NOTHING, Outcome, bits
 from pcifma.cli.source import plugin_options
 from pcifma.cli.text import clean, plural
 from pcifma.errors import SourceError
+from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
+from pcifma.fmd.rehearsal import Happening, rehearse
 from pcifma.plugin.loader import Plugin
 from pcifma.poll.poller import Look
-from pcifma.poll.replay import play
 
 
 @click.command("replay")
 @click.argument("fixtures", nargs=-1, required=True, metavar="FIXTURE...")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: one event a line, a trailer after each fixture.")
-@plugin_options
+@plugin_options("source", "module")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="N times real time (default: as fast as it goes).")
 def command(fixtures: tuple[str, ...], *, as_json: bool, plugins: list[Plugin], speed: float | None) -> int:
     """A recording through the whole path: each look at its simulated time, cases included."""
@@ -34,34 +34,45 @@ def command(fixtures: tuple[str, ...], *, as_json: bool, plugins: list[Plugin], 
         if not isinstance(fixture, Fixture):
             raise SourceError(f"{name}: no fixture (no case.yaml): a capture is looked at with `pcifma sweep {name}`")
         looks = []
-        for look in _paced(play(fixture, plugins), fixture, speed):
-            looks.append(look)
-            _show(look, as_json=as_json)
+        for happening in _paced(rehearse(fixture, plugins), fixture, speed):
+            if isinstance(happening, Look):
+                looks.append(happening)
+            else:
+                _show(happening, as_json=as_json)
         outcome = Outcome.of(looks)
         _close(fixture, outcome, as_json=as_json)
         statuses.append(outcome.status(strict=False))
     return next((status for status in (FOUND, INCOMPLETE) if status in statuses), NOTHING)
 
 
-def _paced(looks: Iterator[Look], fixture: Fixture, speed: float | None) -> Iterator[Look]:
+def _paced(happenings: Iterator[Happening], fixture: Fixture, speed: float | None) -> Iterator[Happening]:
     start, began = fixture.clock.boot_ns(), time.monotonic()
-    for look in looks:
-        if speed is not None:
-            ahead = (look.when.boot_ns - start) / 1e9 / speed - (time.monotonic() - began)
+    for happening in happenings:
+        if speed is not None and isinstance(happening, Look):
+            ahead = (happening.when.boot_ns - start) / 1e9 / speed - (time.monotonic() - began)
             time.sleep(max(0.0, ahead))
-        yield look
+        yield happening
 
 
-def _show(look: Look, *, as_json: bool) -> None:
-    for event in look.ereports if as_json else bits(look.ereports):
-        click.echo(encode(event) if as_json else _line(event))
-    if look.ereports:
-        sys.stdout.flush()
+def _show(event: Ereport | ListEvent, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(encode(event))
+    elif isinstance(event, ListEvent):
+        click.echo("\n".join(_case(event)))
+    elif bits([event]):
+        click.echo(_line(event))
 
 
 def _line(event: Ereport) -> str:
     name = clean(str(event.payload.get("name", event.class_)))
     return f"{event.time}  {event.severity:<11} {event.device}  {event.class_.removeprefix('ereport.')}  {name}"
+
+
+def _case(event: ListEvent) -> Iterator[str]:
+    yield f"{event.time}  {event.class_:<11} {event.severity}, {event.urgency}  {event.code}  case {event.uuid}"
+    for suspect in event.fault_list:
+        where = f"  {clean(suspect.location)}" if suspect.location else ""
+        yield f"    {suspect.certainty:3d}%  {suspect.class_}  {suspect.device}{where}"
 
 
 def _close(fixture: Fixture, outcome: Outcome, *, as_json: bool) -> None:

@@ -1,11 +1,11 @@
-"""Which source plugins a run uses: the built-in ones, installed ones, those of a directory; or those that are named."""
+"""Which plugins a run uses: the built-in ones, installed ones, those of a directory; or those that are named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import click
 
@@ -13,12 +13,16 @@ from pcifma.errors import UsageError
 from pcifma.plugin.loader import Plugin, builtin, from_directory, from_entry_points
 
 R = TypeVar("R")
+Kind = Literal["source", "module"]
 
 
-def plugin_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give *command* the options --plugin and --plugin-dir; it takes the plugins they select as `plugins`."""
+def plugin_options(*kinds: Kind) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Options --plugin and --plugin-dir for a command, which takes the plugins of *kinds* that they select as `plugins`."""
+    return lambda command: _with_options(command, kinds)
 
-    @click.option("--plugin", "names", multiple=True, metavar="NAME", help="Only this source plugin (may be given again).")
+
+def _with_options(command: Callable[..., R], kinds: tuple[Kind, ...]) -> Callable[..., R]:
+    @click.option("--plugin", "names", multiple=True, metavar="NAME", help="Only this plugin (may be given again).")
     @click.option(
         "--plugin-dir",
         "directories",
@@ -28,17 +32,22 @@ def plugin_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @wraps(command)
     def with_plugins(*args: object, names: tuple[str, ...], directories: tuple[Path, ...], **options: object) -> R:
-        return command(*args, plugins=sources(names, directories), **options)
+        return command(*args, plugins=selected(kinds, names, directories), **options)
 
     return with_plugins
 
 
-def sources(names: tuple[str, ...] = (), directories: tuple[Path, ...] = ()) -> list[Plugin]:
-    """The source plugins there are, or those named; UsageError for a name that is none, PluginError for one that does not load."""
-    found = {plugin.name: plugin for plugin in (*builtin(), *from_entry_points()) if plugin.manifest.kind == "source"}
+def sources() -> list[Plugin]:
+    """All source plugins that are built in or installed."""
+    return selected(("source",))
+
+
+def selected(kinds: tuple[Kind, ...], names: tuple[str, ...] = (), directories: tuple[Path, ...] = ()) -> list[Plugin]:
+    """The plugins of *kinds* there are, or those named; UsageError for a name that is none, PluginError for one that does not load."""
+    found = {plugin.name: plugin for plugin in (*builtin(), *from_entry_points()) if plugin.manifest.kind in kinds}
     for directory in directories:
-        found |= {plugin.name: plugin for plugin in from_directory(directory) if plugin.manifest.kind == "source"}
+        found |= {plugin.name: plugin for plugin in from_directory(directory) if plugin.manifest.kind in kinds}
     wrong = [name for name in names if name not in found]
     if wrong:
-        raise UsageError(f"no source plugin is called {wrong[0]!r}: there are {', '.join(sorted(found))}")
+        raise UsageError(f"no {' or '.join(kinds)} plugin is called {wrong[0]!r}: there are {', '.join(sorted(found))}")
     return [plugin for name, plugin in found.items() if not names or name in names]

@@ -27,7 +27,7 @@ Exit status: 0 nothing found; 1 an error bit other than residue; 2 could not swe
 @click.command("sweep", epilog=EPILOG)
 @click.argument("source", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: one ereport a line, then the trailer.")
-@plugin_options
+@plugin_options("source")
 @click.option("--all", "everything", is_flag=True, help="List residue and unread Functions one by one.")
 @click.option("--strict", is_flag=True, help="A Function that sleeps counts as not looked at (exit 3).")
 def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everything: bool, strict: bool) -> int:

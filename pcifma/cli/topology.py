@@ -82,7 +82,7 @@ def command(source: str | None, as_json: bool, host_root: Path | None) -> int:
         click.echo(f"pcifma: {complaint}", err=True)
     fabric = build(machine)
     errors: dict[str, list[str]] = {}
-    for event in bits(Poller(machine, fabric, sources(())).look().ereports):
+    for event in bits(Poller(machine, fabric, sources()).look().ereports):
         if event.is_error:
             errors.setdefault(event.device, []).append(event.class_)
     if as_json:

@@ -70,7 +70,7 @@ class Desk:
         if isinstance(ask, message.OpenCase):
             return self._known(services.open_case(ask.key))
         if isinstance(ask, message.Cases):
-            return [self._known(case) for case in services.cases()]
+            return [[self._known(case), case.key] for case in services.cases()]
         if ask.uuid not in self._cases:
             for case in services.cases():
                 self._known(case)

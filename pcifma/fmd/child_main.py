@@ -100,13 +100,18 @@ class RemoteHost:
 class RemoteCase:
     """Case, asked over the line."""
 
-    def __init__(self, line: Line, uuid: str) -> None:
-        self._line, self._uuid = line, uuid
+    def __init__(self, line: Line, uuid: str, key: str) -> None:
+        self._line, self._uuid, self._key = line, uuid, key
 
     @property
     def uuid(self) -> str:
         """The case's uuid."""
         return self._uuid
+
+    @property
+    def key(self) -> str:
+        """What the module opened it under."""
+        return self._key
 
     @property
     def state(self) -> str:
@@ -165,11 +170,11 @@ class RemoteServices:
 
     def open_case(self, key: str) -> RemoteCase:
         """As Services.open_case."""
-        return RemoteCase(self._line, cast(str, self._line.ask(message.OpenCase(key))))
+        return RemoteCase(self._line, cast(str, self._line.ask(message.OpenCase(key))), key)
 
     def cases(self) -> Iterable[RemoteCase]:
         """As Services.cases."""
-        return [RemoteCase(self._line, uuid) for uuid in cast("list[str]", self._line.ask(message.Cases()))]
+        return [RemoteCase(self._line, uuid, key) for uuid, key in cast("list[list[str]]", self._line.ask(message.Cases()))]
 
     def serd(self, name: str, n: int, t_s: float) -> RemoteSerd:
         """As Services.serd."""

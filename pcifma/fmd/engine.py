@@ -185,6 +185,10 @@ class Engine:
         """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""
         return self._commit()
 
+    def wait(self) -> None:
+        """Return when everything handed to the log is durable; LogError if it does not take it in time."""
+        self._outbox.wait(self._batch, PATIENCE_S)
+
     def close(self) -> None:
         """Close every module and commit; the log stays open. LogError if it does not take the last checkpoint."""
         for name in list(self.modules):

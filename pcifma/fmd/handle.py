@@ -48,6 +48,11 @@ class Case:
         return self.record.uuid
 
     @property
+    def key(self) -> str:
+        """The module's name for it."""
+        return self.record.key
+
+    @property
     def state(self) -> str:
         """UNSOLVED, SOLVED, CLOSE_WAIT, CLOSED, REPAIRED or RESOLVED; CLOSED too once it was discarded."""
         return "CLOSED" if self.record.state == "DISCARDED" else self.record.state

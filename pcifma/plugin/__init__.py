@@ -4,11 +4,15 @@ A plugin is a directory with plugin.yaml and plugin.py; docs/plugins.md walks th
 """
 
 from pcifma.access.seam import Host, Record
+from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent, Suspect
+from pcifma.event.code import message_code
 from pcifma.event.ereport import Ereport, PayloadValue, Severity
+from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import FoundCapability, Function, Slot
 from pcifma.plugin.bits import error_bits, error_mask
+from pcifma.plugin.data import load_data
 from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
 from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
@@ -40,6 +44,7 @@ __all__ = [
     "Location",
     "Module",
     "PayloadValue",
+    "PluginError",
     "PropertyValue",
     "Read",
     "Record",
@@ -58,4 +63,7 @@ __all__ = [
     "decode_header",
     "error_bits",
     "error_mask",
+    "fmri",
+    "load_data",
+    "message_code",
 ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import os
 import re
 import stat
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import msgspec
 
 from pcifma.errors import PluginError
 from pcifma.plugin import API_VERSION
+from pcifma.plugin.data import load_data
 from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Module, Services, Source
 
@@ -110,14 +110,11 @@ def load(directory: Path, origin: Origin) -> Plugin:
 
 def read_manifest(directory: Path) -> Manifest:
     """The manifest of *directory*; its compiled form where there is one, else plugin.yaml."""
-    compiled, written = directory / "plugin.json", directory / "plugin.yaml"
-    path = compiled if compiled.is_file() else written
+    path = directory / "plugin.yaml"
     try:
-        manifest = msgspec.convert(_parse(path), Manifest)
+        manifest = msgspec.convert(load_data(path), Manifest)
     except msgspec.ValidationError as err:
         raise PluginError(f"{path}: {err}") from err
-    except OSError as err:
-        raise PluginError(f"{directory}: no plugin.yaml: {err.strerror}") from err
     if not _NAME.fullmatch(manifest.name):
         raise PluginError(f"{path}: $.name: {manifest.name!r} must be lower case letters, digits and _, starting with a letter")
     if manifest.api != API_VERSION:
@@ -157,18 +154,6 @@ def _package_directory(point: metadata.EntryPoint) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise PluginError(f"entry point {point.name}: {point.module} is no package: name the package that holds plugin.yaml")
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _parse(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.loads(text)
-    import yaml  # noqa: PLC0415 # a checkout, or somebody else's plugin: the built wheel has compiled manifests
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as err:
-        raise PluginError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
 
 
 def _import(directory: Path, name: str, origin: Origin) -> ModuleType:

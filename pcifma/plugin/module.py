@@ -43,6 +43,10 @@ class Case(Protocol):
         """The case's uuid."""
 
     @property
+    def key(self) -> str:
+        """What the module opened it under."""
+
+    @property
     def state(self) -> str:
         """UNSOLVED, SOLVED, CLOSE_WAIT, CLOSED, REPAIRED or RESOLVED."""
 

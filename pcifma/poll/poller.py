@@ -44,6 +44,7 @@ class Look:
     """
 
     when: Moment
+    fabric: Fabric
     ereports: list[Ereport] = field(default_factory=list)
     evidence: list[tuple[str, Evidence]] = field(default_factory=list)
     latched: tuple[Standing, ...] = ()
@@ -132,7 +133,7 @@ class Poller:
     def look(self) -> Look:
         """Look now: news since the last look, in the order of contract 1.1."""
         clock = self.machine.clock
-        look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()))
+        look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()), self.fabric)
         slow = look.when.boot_ns >= self.slow_due_ns
         self._facts.begin()
         self._look_again_at_unread(slow=slow)
@@ -141,7 +142,7 @@ class Poller:
         for index in self._due(look, slow=slow, told=told):
             function = self._targets[index].subject.function
             self._examine(index, look, told.get(None if function is None else function.bdf, ()) if told else ())
-        look.functions, look.unread = len(self.fabric.functions), dict(self._missing)
+        look.fabric, look.functions, look.unread = self.fabric, len(self.fabric.functions), dict(self._missing)
         self._say_failures(look)
         look.latched = self.latched.take_changes()
         self._advance(look.when, slow=slow)

@@ -65,6 +65,7 @@ _EXP_READS = (
     Read(_DEVCAP),
     Read(_DEVCTL),
     Read(_DEVSTA),
+    Read(_exp("link_status")),
 )
 _SLOT_READS = (*_EXP_READS, Read(_exp("slot_capabilities")), Read(_exp("slot_control")), Read(_exp("slot_status")))
 _AER_READS = (

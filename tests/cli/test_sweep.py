@@ -145,7 +145,7 @@ def test_replay_prints_events_and_ends_with_a_trailer() -> None:
     done = pcifma("replay", "--json", FIXTURE)
     classes = [json.loads(line)["class"] for line in done.stdout.splitlines()]
     assert done.returncode == 1
-    assert classes == ["ereport.io.pci.fabric", "ereport.io.pciex.tl.mtlp", "sweep.summary"]
+    assert classes == ["ereport.io.pci.fabric", "ereport.io.pciex.tl.mtlp", "list.suspect", "sweep.summary"]
 
 
 def test_hostile_name_reaches_no_terminal(tmp_path: Path) -> None:

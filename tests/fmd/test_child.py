@@ -206,7 +206,7 @@ SEEN = "return [Finding('ereport.x', Evidence(HOST, ' '.join([*os.listdir('/proc
 
 class FakeCase:
     def __init__(self, uuid: str, said: list[Any]) -> None:
-        self.uuid, self.state, self._said = uuid, "UNSOLVED", said
+        self.uuid, self.key, self.state, self._said = uuid, "key", "UNSOLVED", said
 
     def add_ereport(self, event: Ereport) -> None:
         self._said.append(("ereport", event.uuid))
