@@ -29,6 +29,10 @@ class Uevents:
         except OSError as err:
             raise SourceError(f"uevents: {err.strerror}: netlink is not allowed here") from None
 
+    def fileno(self) -> int:
+        """Readable when something has happened."""
+        return self._socket.fileno()
+
     def records(self) -> list[Record]:
         """What has come since the last call; a record with `lost` where the socket could not hold all."""
         return list(self._received())

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from pcifma.access.seam import Machine
-from pcifma.errors import LogBusyError, LogUnavailableError, PcifmaError
+from pcifma.access.uevent import Uevents
+from pcifma.errors import LogBusyError, LogUnavailableError, PcifmaError, SourceError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
@@ -25,7 +26,7 @@ from pcifma.fmd.config import Config
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.deadline import Readers
 from pcifma.fmd.engine import Engine
-from pcifma.fmd.hotplug import Uevents
+from pcifma.fmd.hotplug import functions
 from pcifma.fmd.keeper_client import KeeperClient
 from pcifma.fmd.log import Log
 from pcifma.fmd.lookout import Duty, Lookout
@@ -35,6 +36,7 @@ from pcifma.fmd.nursery import Nursery
 from pcifma.fmd.offspring import OFFSPRING
 from pcifma.fmd.own import Author
 from pcifma.fmd.path import Paths
+from pcifma.fmd.retention import Limits
 from pcifma.fmd.roster import Roster, Where
 from pcifma.fmd.socket import Arguments, Peer
 from pcifma.plugin.watch import HOST, Evidence, Finding
@@ -163,7 +165,9 @@ class Daemon:
 
     def _open(self) -> None:
         try:
-            log = Log.open(self.setup.paths.log, clock=self.clock, report=self.say)
+            size, faults, cases = (int(self.setup.config.number(f"log.{name}")) for name in ("size", "faults", "cases"))
+            limits = Limits(database_bytes=size, fault_bytes=faults, cases=cases)
+            log = Log.open(self.setup.paths.log, clock=self.clock, report=self.say, limits=limits)
         except LogUnavailableError as err:
             if str(err) != self.waiting:
                 self.say(f"{err}; nothing is looked at until then")
@@ -179,9 +183,10 @@ class Daemon:
         fabric = build(setup.machine)
         acknowledger = self._acknowledger()
         consent = Consent(setup.machine)
+        sources = self.roster.prepare()
         fast_ns, slow_ns = (int(setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
         lookout = Lookout(
-            setup.machine, fabric, self.roster.prepare(), log,
+            setup.machine, fabric, sources, log, streams=self.roster.streams(),
             duty=Duty(fast_ns, slow_ns, consent.allows), readers=setup.readers, acknowledger=acknowledger,
         )  # fmt: skip
         facts = setup.machine.host
@@ -243,14 +248,14 @@ class Daemon:
             return None
         try:
             uevents = Uevents()
-        except OSError as err:
-            self.say(f"no uevents from the kernel ({err.strerror}): hot-plug is noticed by looking")
+        except SourceError as err:
+            self.say(f"{err}: hot-plug is noticed by looking")
             return None
         self.loop.add(uevents.fileno(), selectors.EVENT_READ, lambda: self._happened(uevents))
         return uevents
 
     def _happened(self, uevents: Uevents) -> None:
-        changed, missed = uevents.changed()
+        changed, missed = functions(uevents.records())
         self._changed |= changed
         if changed or missed:
             self._settle_ns = self.clock.boot_ns() + _SETTLE_NS

@@ -79,6 +79,7 @@ class Lookout:
         log: Log,
         *,
         duty: Duty,
+        streams: Sequence[str] = (),
         readers: Readers | None,
         acknowledger: Acknowledger | None,
     ) -> None:
@@ -92,8 +93,8 @@ class Lookout:
         self._stored: dict[str, Baseline] = {row.target: row for row in latched.baselines()}
         maker = Maker(machine.name, machine.boot, fabric, snapshot=position.snapshot)
         self.poller = Poller(
-            machine, fabric, list(sources), latched=latched, maker=maker, tick=position.tick, reader=_batch_reader(readers),
-            fast_ns=duty.fast_ns, slow_ns=duty.slow_ns,
+            machine, fabric, list(sources), latched=latched, maker=maker, tick=position.tick,
+            reader=_batch_reader(readers), streams=streams, fast_ns=duty.fast_ns, slow_ns=duty.slow_ns,
         )  # fmt: skip
         self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
         reader.close()

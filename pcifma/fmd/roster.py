@@ -136,6 +136,11 @@ class Roster:
                 self._prepare(candidate)
         return [held.plugin for held in self._held.values() if held.plugin is not None and held.candidate.manifest.kind == "source"]
 
+    def streams(self) -> tuple[str, ...]:
+        """The Host streams that the sources listen to."""
+        sources = (held.candidate.manifest for held in self._held.values() if held.plugin is not None)
+        return tuple(dict.fromkeys(stream for manifest in sources for stream in manifest.streams))
+
     def _prepare(self, candidate: Candidate) -> None:
         held = self._held[candidate.name] = _Held(candidate)
         try:
