@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import reporting
+from lab import reporting, toolstack
 from lab.conftest import booted
 from lab.machine import Machine
 from lab.topology import standard
@@ -64,7 +64,7 @@ def linux(linux_boot: Machine) -> Machine:
 
 
 def coverage(machine: Machine) -> dict[str, Line]:
-    lines = [json.loads(line) for line in machine.check(f"{PCIFMA} coverage --json").splitlines()]
+    lines = [json.loads(line) for line in machine.check(f"{PCIFMA} coverage --json", seconds=300).splitlines()]
     return {line.get("device", "trailer"): line for line in lines}
 
 
@@ -192,3 +192,16 @@ def test_dom0_hears_natively_and_is_known_as_dom0(pytestconfig: pytest.Config) -
         machine.setpci("rp1", "3e.w=0:2")
         assert card(machine, "ep1")["heard"]["nonfatal"] is False
         assert not reported(machine, "ep1")
+
+
+def test_function_in_pciback_names_the_domain_that_xenstore_knows(pytestconfig: pytest.Config) -> None:
+    for machine in booted(Machine(standard(), xen=True), "Xen dom0 with pciback", pytestconfig):
+        toolstack.start(machine)
+        address = machine.address("ep1")
+        sysfs = f"/sys/bus/pci/devices/{address}"
+        machine.check(f"modprobe xen-pciback; echo {address} > {sysfs}/driver/unbind")
+        machine.check(f"echo {address} > /sys/bus/pci/drivers/pciback/new_slot; echo {address} > /sys/bus/pci/drivers/pciback/bind")
+        # What xl writes when it gives the Function to domain 7.
+        machine.check(f"xenstore-write /local/domain/0/backend/pci/7/0/dev-0 {address} /local/domain/7/name web-12")
+        line = card(machine, "ep1")
+        assert (line["owner"], line["guest"]) == ("guest", "web-12 (dom 7)")
