@@ -44,6 +44,7 @@ def connect(path: Path, *, strict: bool, migrations: Sequence[schema.Migration])
             connection.close()
             raise
     except (sqlite3.Error, OSError) as err:
+        refuse_strict(err, path)
         if is_broken(err):
             raise
         raise LogUnavailableError(f"{path}: the log cannot be written: {err}; free or repair the storage") from err
@@ -106,6 +107,15 @@ def refuse_newer(connection: sqlite3.Connection, path: Path, known: int) -> None
     )
 
 
+def refuse_strict(err: BaseException, path: Path) -> None:
+    """LogError if *err* says that the log has STRICT tables and this SQLite has not."""
+    if isinstance(err, sqlite3.Error) and "STRICT" in str(err):
+        known = ".".join(map(str, schema.STRICT_SINCE[:2]))
+        raise LogError(
+            f"{path}: made with SQLite {known} or later, which {sqlite3.sqlite_version} cannot read: read it on the host that wrote it"
+        ) from err
+
+
 def migrate(connection: sqlite3.Connection, path: Path, *, strict: bool, migrations: Sequence[schema.Migration]) -> None:
     """Bring the schema up to date, each step in its own transaction; an older log is copied beside itself first."""
     found = version_of(connection)
@@ -164,7 +174,8 @@ def _insert(table: str, columns: int, rows: int) -> str:
 
 def move_aside(path: Path, stamp: str) -> Path:
     """Rename a broken log, and what SQLite keeps beside it, to `<name>.broken-<stamp>`; the new name of the log itself."""
-    target = path.with_name(f"{path.name}.broken-{stamp}")
+    names = (f"{path.name}.broken-{stamp}{number}" for number in ("", *(f"-{n}" for n in range(2, 10**6))))
+    target = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     for suffix in ("-wal", "-shm", "-journal", ""):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))

@@ -28,7 +28,8 @@ from pcifma.errors import LogBusyError, LogError
 from pcifma.fmd import database, schema
 from pcifma.fmd.batch import Batch
 from pcifma.fmd.group import Group
-from pcifma.fmd.reader import Reader, open_readonly
+from pcifma.fmd.reader import Reader
+from pcifma.fmd.readonly import open_readonly
 from pcifma.fmd.retention import Limits
 from pcifma.fmd.store import Report, Store
 from pcifma.fmd.ticket import Ticket
@@ -247,11 +248,11 @@ class Log:
             more = self._store.tend(self.subscribers, idle=not self._group.tickets)
         except (sqlite3.Error, LogError, OSError) as err:
             self.counters["errors"] += 1
-            if str(err) != self._untended:
-                self._report(f"{self.path}: no room can be made in the log: {err}")
-            self._untended = str(err)
             if database.is_broken(err):
                 self._store.recover(err)
+            elif str(err) != self._untended:
+                self._report(f"{self.path}: no room can be made in the log: {err}")
+            self._untended = str(err)
             return False
         self._untended = ""
         return more

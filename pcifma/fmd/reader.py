@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from pcifma.errors import LogError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
@@ -43,17 +40,6 @@ _AFTER = f"""SELECT * FROM (SELECT {_ROW} WHERE seq > :after AND seq <= :upto OR
              WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit) ORDER BY seq LIMIT :limit"""
 _WORDS = msgspec.json.Decoder(tuple[tuple[str, int], ...])
 _LIST = msgspec.json.Decoder(ListEvent)
-
-
-def open_readonly(path: Path) -> sqlite3.Connection:
-    """A connection that only reads, as any member of the log's group may, while the daemon runs or not; LogError if there is no log."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
-        with contextlib.closing(connection.execute("SELECT count(*) FROM sqlite_master")) as cursor:
-            cursor.fetchone()
-    except sqlite3.Error as err:
-        raise LogError(f"{path}: the log cannot be read: {err}") from err
-    return connection
 
 
 class Reader:
