@@ -58,7 +58,7 @@ def make_fixture(parts: Parts, boot: str) -> Fixture:
     """The machine at its start, steps of time 0 done. FormatError with every mistake of case.yaml."""
     script = parse_script(parts.case, f"{parts.label}{CASE}")
     capture = parse_capture(parts.config, f"{parts.label}{CONFIG}", may_be_empty=True)
-    clock, recorder, host = SimulatedClock(), Recorder(), StageHost(parts.host)
+    clock, recorder, host = SimulatedClock(), Recorder(), StageHost(parts.host, script.platform)
     devices = {bdf: DeviceSpace(image, clock, recorder) for bdf, image in sorted(capture.configs.items())}
     _check(script, devices, capture.named, f"{parts.label}{CASE}")
     stage = _Stage(devices, host, clock, _absent_at_first(script))

@@ -12,6 +12,9 @@ from pcifma.regs.bdf import Bdf
 
 Kind = Literal["live", "sysfs", "capture", "fixture"]
 
+STATED = "/platform"
+"""Host facts below it are what a fixture states of its platform: `/platform/role` and the like. No other machine has them."""
+
 
 class ConfigSpace(Protocol):
     """Configuration space of one Function."""

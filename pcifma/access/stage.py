@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
-from pcifma.access.seam import Host, Record
+from pcifma.access.seam import STATED, Host, Record
 from pcifma.regs.bdf import Bdf
 
 INTERRUPTS = "/proc/interrupts"
@@ -14,10 +15,13 @@ _POWER_FACTS = ("power_state", "power/runtime_status")
 
 
 class StageHost:
-    """*base* with changes. Facts of a removed Function, and its entry in any directory, are gone."""
+    """*base* with changes; what is *stated* of the platform are facts too. Facts of a removed Function, and its entry in any directory,
+    are gone.
+    """
 
-    def __init__(self, base: Host) -> None:
+    def __init__(self, base: Host, stated: Mapping[str, str] = MappingProxyType({})) -> None:
         self._base = base
+        self._stated = {f"{STATED}/{key}": text.encode() for key, text in stated.items()}
         self._removed: set[str] = set()
         self._power: dict[str, tuple[str, str]] = {}
         self._counts: dict[str, int] = {}
@@ -27,6 +31,8 @@ class StageHost:
         """The fact as it is now; None where it cannot be had (see *why*)."""
         if self._is_removed(path):
             return None
+        if path in self._stated:
+            return self._stated[path]
         if path == INTERRUPTS and self._counts:
             return count_interrupts((self._base.read(path) or b"").decode("utf-8", "replace"), self._counts).encode()
         for place, tail in enumerate(_POWER_FACTS):

@@ -10,10 +10,10 @@ Xen in dom0 is asked first: it shows dom0 the board's own DMI, so there the othe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pcifma.access.seam import Host, Machine
+from pcifma.access.seam import STATED, Host, Machine
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.smbios import plain
 
@@ -106,13 +106,23 @@ class Platform:
 
 def detect(machine: Machine, fabric: Fabric) -> Platform:
     """Judge *machine* by its signs; a fixture's `platform:` comes before them. A capture is judged by its devices alone."""
-    host = machine.host
+    return judge(machine.host, fabric, machine.platform)
+
+
+def in_guest(fabric: Fabric, host: Host) -> bool:
+    """True where somebody else's hypervisor hides the real root complex, by all the signs there are."""
+    stated = {key: _text(host, f"{STATED}/{key}") for key in ("hypervisor", "role")}
+    return judge(host, fabric, {key: text for key, text in stated.items() if text}).guest
+
+
+def judge(host: Host, fabric: Fabric, stated: Mapping[str, str]) -> Platform:
+    """The platform by its signs; what is *stated* (hypervisor, role) comes before them."""
     votes = [*_hypervisor_signs(host), *_device_signs(fabric)]
     xen = [s for s in votes if s.value == "xen"]
     roles = list(_xen_roles(host, fabric)) if xen else []
     hypervisor, role = _verdict(votes, roles, host)
-    hypervisor = machine.platform.get("hypervisor", hypervisor)
-    role = machine.platform.get("role", role)
+    hypervisor = stated.get("hypervisor", hypervisor)
+    role = stated.get("role", role)
     container = _in_container(host)
     return Platform(
         hypervisor=hypervisor,

@@ -11,8 +11,10 @@ from pcifma.event.ereport import Ereport, PayloadValue, Severity
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import FoundCapability, Function, Slot
-from pcifma.plugin.bits import error_bits, error_mask
+from pcifma.platform.hypervisor import in_guest
+from pcifma.plugin.bits import error_bits, error_mask, findings
 from pcifma.plugin.data import load_data
+from pcifma.plugin.header_log import header_payload
 from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
 from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
@@ -63,7 +65,10 @@ __all__ = [
     "decode_header",
     "error_bits",
     "error_mask",
+    "findings",
     "fmri",
+    "header_payload",
+    "in_guest",
     "load_data",
     "message_code",
 ]

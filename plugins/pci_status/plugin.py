@@ -5,32 +5,20 @@ Conventional Functions have nothing else and are looked at in the fast tier; wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from pcifma.plugin import (
-    CAPABILITIES,
-    Evidence,
-    Fabric,
-    Finding,
-    Host,
-    Location,
-    Read,
-    Register,
-    Snapshot,
-    Target,
-    Watch,
-    error_bits,
-    error_mask,
-)
+from pcifma.plugin import CAPABILITIES, Fabric, Finding, Host, Read, Snapshot, Target, Watch, error_mask, findings
 
 HEADER = CAPABILITIES[""]
 COMMAND, STATUS = HEADER["command"], HEADER["status"]
 SECONDARY, CONTROL = HEADER["secondary_status"], HEADER["bridge_control"]
+CARDBUS = HEADER["cardbus_secondary_status"]
 DISCARD_TIMER = next(field for field in CONTROL.fields if field.ereport)
-BRIDGE_LAYOUT = 1
+BRIDGE_LAYOUT, CARDBUS_LAYOUT = 1, 2
+UNKNOWN = "ereport.io.pci.unknown"
 
 _STATUS, _COMMAND = HEADER.location(STATUS), HEADER.location(COMMAND)
-_SECONDARY, _CONTROL = HEADER.location(SECONDARY), HEADER.location(CONTROL)
+_SECONDARY, _CONTROL, _CARDBUS = HEADER.location(SECONDARY), HEADER.location(CONTROL), HEADER.location(CARDBUS)
 _READS = (Read(_COMMAND), Read(_STATUS))
 _BRIDGE_READS = (Read(_SECONDARY), Read(_CONTROL))
 
@@ -43,27 +31,16 @@ def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
         if function.header_type == BRIDGE_LAYOUT:
             yield Watch(target, _SECONDARY, error_mask(SECONDARY), reads=_BRIDGE_READS)
             yield Watch(target, _CONTROL, DISCARD_TIMER.mask)
+        elif function.header_type == CARDBUS_LAYOUT:
+            yield Watch(target, _CARDBUS, error_mask(CARDBUS))
 
 
 def normalise(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
     """One finding for each error bit that is set. Received Master Abort is what probing leaves behind."""
     command, control = now.word(_COMMAND), now.word(_CONTROL)
-    yield from _found(now, STATUS, _STATUS, now.word(_STATUS), {"pci-status": now.word(_STATUS), "pci-command": command})
+    yield from findings(now, _STATUS, STATUS, {"pci-status": now.word(_STATUS), "pci-command": command}, unknown=UNKNOWN)
     secondary = {"pci-sec-status": now.word(_SECONDARY), "pci-bdg-ctrl": control}
-    yield from _found(now, SECONDARY, _SECONDARY, now.word(_SECONDARY), secondary)
+    yield from findings(now, _SECONDARY, SECONDARY, secondary, unknown=UNKNOWN)
+    yield from findings(now, _CARDBUS, CARDBUS, {"pci-sec-status": now.word(_CARDBUS)}, unknown=UNKNOWN)
     if control is not None and control & DISCARD_TIMER.mask:
-        yield from _found(now, CONTROL, _CONTROL, control & DISCARD_TIMER.mask, secondary)
-
-
-def _found(now: Snapshot, register: Register, location: Location, word: int | None, payload: dict[str, int | None]) -> Iterator[Finding]:
-    for bit, field in error_bits(register, word or 0):
-        if field is None:
-            yield Finding("ereport.io.pci.unknown", Evidence(now.target, location, bit), "info", payload)
-        else:
-            yield Finding(
-                f"ereport.{field.ereport}",
-                Evidence(now.target, location, bit),
-                field.severity or "nonfatal",
-                {"name": field.title, **payload},
-                residue=field.residue,
-            )
+        yield from (found for found in findings(now, _CONTROL, CONTROL, secondary) if found.evidence.bit == DISCARD_TIMER.lo)

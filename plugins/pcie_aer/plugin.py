@@ -26,9 +26,9 @@ from pcifma.plugin import (
     Snapshot,
     Target,
     Watch,
-    decode_header,
     error_bits,
     error_mask,
+    header_payload,
 )
 
 HEADER, EXP, AER = CAPABILITIES[""], CAPABILITIES["CAP_EXP"], CAPABILITIES["ECAP_AER"]
@@ -83,7 +83,6 @@ _BRIDGE_READS = (Read(_SUE), Read(_SUE_MASK), Read(_SUE_SEVERITY), Read(_SUE_CON
 ADVISORY_BITS = frozenset({12, 14, 15, 16, 20})  # Non-fatal errors that role-based reporting may signal as advisory (6.2.3.2.4)
 _UR, _ADVISORY = 20, 13
 _CED, _NFED, _FED, _URD = 1, 2, 4, 8
-_NO_SOURCE: dict[str, PayloadValue] = {"source-id": 0, "source-valid": False}
 
 
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
@@ -193,9 +192,9 @@ class _View:
         # The Header Log belongs to the bit that First Error Pointer names, unless a later error came between the reads.
         word = self.now.word(control)
         words = [self.now.word(location) for location in log]
-        if word is None or word & 0x1F != bit or None in words or {control, status} & self.now.torn:
-            return dict(_NO_SOURCE)
-        return described([w for w in words if w is not None], self.now.target, flit=bool(word & 1 << 18))
+        if word is None or word & 0x1F != bit or {control, status} & self.now.torn:
+            words = []
+        return header_payload(words, self.now.target, flit=bool((word or 0) & 1 << 18))
 
     def correctable(self) -> Iterator[Finding]:
         mask = self.now.word(_CE_MASK) or 0
@@ -231,20 +230,3 @@ class _View:
 
 def _masked(mask: int, bit: int) -> dict[str, PayloadValue]:
     return {"masked": True} if mask & 1 << bit else {}
-
-
-def described(words: list[int], target: Target, *, flit: bool) -> dict[str, PayloadValue]:
-    """The Header Log as payload: the raw words are in the snapshot, here stands what they mean. Addresses are 16 hex digits."""
-    tlp = decode_header(words, flit=flit, segment=target.bdf.segment)
-    if tlp.kind == "none":
-        return dict(_NO_SOURCE)
-    source = tlp.requester.requester_id if tlp.requester is not None else 0
-    found: dict[str, PayloadValue] = {"source-id": source, "source-valid": bool(source), "tlp": tlp.text, "tlp-type": tlp.name}
-    for key, bdf in (("tlp-requester", tlp.requester), ("tlp-completer", tlp.completer), ("tlp-target", tlp.target)):
-        if bdf is not None:
-            found[key] = str(bdf)
-    if tlp.address is not None:
-        found["tlp-address"] = f"{tlp.address:016x}"
-    if tlp.length_dw is not None:
-        found["tlp-length-dw"] = tlp.length_dw
-    return found
