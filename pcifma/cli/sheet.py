@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from pcifma.access.seam import Machine
 from pcifma.cli.found import Outcome, bits
@@ -12,46 +14,100 @@ from pcifma.cli.text import clean, duration, plural
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
-from pcifma.poll.absence import REMEDIES
+from pcifma.platform.survey import Line, Survey
+from pcifma.poll.absence import ASLEEP, REMEDIES
 from pcifma.poll.poller import Look
 from pcifma.regs.bdf import Bdf
 
 
-def sheet(fabric: Fabric, machine: Machine, look: Look, outcome: Outcome, *, everything: bool) -> Iterator[str]:
+@dataclass(frozen=True)
+class Report:
+    """What a person is told of one look: *coverage* says who else would have heard."""
+
+    fabric: Fabric
+    machine: Machine
+    look: Look
+    outcome: Outcome
+    coverage: Survey
+
+    @cached_property
+    def lines(self) -> dict[str, Line]:
+        """The verdict on each Function, by address."""
+        return {line.coverage.device: line for line in self.coverage.lines}
+
+
+def sheet(report: Report, *, everything: bool) -> Iterator[str]:
     """The lines of the report."""
-    found = bits(look.ereports)
-    news = [event for event in found if everything or not event.residue]
-    yield _heading(machine, outcome)
-    if not outcome.summary.ereports:
-        yield line(
-            "OK", "no error is latched that probing does not leave behind" if outcome.summary.read else "nothing could be looked at"
-        )
-    yield from _by_function(fabric, machine, look, news)
+    found = bits(report.look.ereports)
+    yield _heading(report)
+    if not report.outcome.summary.ereports:
+        yield _nothing(report.outcome)
+    yield from _by_function(report, [event for event in found if everything or not event.residue])
     if not everything:
         yield from _residue([event for event in found if event.residue])
-    yield from _unread(look, everything=everything)
-    written = outcome.summary.writes
+    yield from _unread(report.look, everything=everything)
+    yield from _deaf(report)
+    written = report.outcome.summary.writes
     yield f"Written to hardware: {plural(written, 'register') if written else 'nothing'}"
 
 
-def _heading(machine: Machine, outcome: Outcome) -> str:
-    counts = outcome.summary
+def _heading(report: Report) -> str:
+    counts, machine = report.outcome.summary, report.machine
     rest = "".join(f", {n} {reason}" for reason, n in counts.unread.items())
-    return f"{clean(machine.name)}  {plural(counts.functions, 'Function')}: {counts.read} read{rest}"
+    platform = report.coverage.situation.platform.text if machine.kind != "capture" else "a capture"
+    return f"{clean(machine.name)}  {clean(platform)}  {plural(counts.functions, 'Function')}: {counts.read} read{rest}"
 
 
-def _by_function(fabric: Fabric, machine: Machine, look: Look, events: Sequence[Ereport]) -> Iterator[str]:
+def _nothing(outcome: Outcome) -> str:
+    counts = outcome.summary
+    out_of_reach = sum(n for reason, n in counts.unread.items() if reason != ASLEEP)
+    if out_of_reach or outcome.failed:
+        return line(
+            "?", f"nothing found, but {plural(out_of_reach, 'Function')} could not be looked at whole: this is no clean bill of health"
+        )
+    return line("OK", "no error is latched that probing does not leave behind")
+
+
+def _deaf(report: Report) -> Iterator[str]:
+    deaf = report.coverage.summary().deaf
+    if deaf and report.machine.kind != "capture":
+        verb = "has" if deaf == 1 else "have"
+        yield line("deaf", f"{plural(deaf, 'Function')} {verb} nobody to tell: pcifma coverage")
+
+
+def _by_function(report: Report, events: Sequence[Ereport]) -> Iterator[str]:
     by_device: dict[str, list[Ereport]] = {}
     for event in events:
         by_device.setdefault(event.device, []).append(event)
-    functions = {device: function for device in by_device if (function := _function(fabric, device))}
+    functions = {device: function for device in by_device if (function := _function(report.fabric, device))}
     named = names(functions.values())
     for device in sorted(by_device, key=lambda d: min(ORDER.index(e.severity) for e in by_device[d])):
         worst = min((e.severity for e in by_device[device]), key=ORDER.index)
-        function = functions.get(device)
-        yield line(WORDS[worst], "  ".join([device, *_who(function, named)]), COLOURS.get(worst))
+        guest = _guest(report, device)
+        yield line(WORDS[worst], "  ".join([device, *_who(functions.get(device), named), *guest]), COLOURS.get(worst))
         for event in by_device[device]:
-            yield from _bit(event, look)
+            yield from _bit(event)
+        yield from _since(report, device, by_device[device])
+
+
+def _guest(report: Report, device: str) -> Iterator[str]:
+    known = report.lines.get(device)
+    if known is not None and isinstance(known.coverage.guest, str):
+        yield clean(f"guest {known.coverage.guest}")
+
+
+def _since(report: Report, device: str, events: Sequence[Ereport]) -> Iterator[str]:
+    # How old it may be, and who should have been told.
+    first = next((event for event in events if event.first_look), None)
+    if first is None:
+        return
+    uptime = report.machine.host.read("/proc/uptime") if report.machine.kind == "live" else None
+    age = f"between boot ({duration(float(uptime.split()[0]))} ago) and now" if uptime else "at an unknown time"
+    known = report.lines.get(device)
+    severity = "correctable" if first.severity in ("correctable", "advisory", "info") else first.severity
+    heard = getattr(known.coverage.heard, severity) if known is not None else None
+    told = f"; nobody was told: {clean(known.why[0].text)}" if known is not None and heard is False and known.why else ""
+    yield f"{' ' * (MARGIN + 2)}latched {age}{told}"
 
 
 def _function(fabric: Fabric, device: str) -> Function | None:
@@ -74,7 +130,7 @@ def _who(function: Function | None, named: dict[tuple[int, int], str]) -> Iterat
         yield f"VF of {function.physfn}"
 
 
-def _bit(event: Ereport, look: Look) -> Iterator[str]:
+def _bit(event: Ereport) -> Iterator[str]:
     register, bit = str(event.payload.get("register", "")), event.payload.get("bit")
     name = clean(str(event.payload.get("name", "undefined bit")))
     first = ", first error" if "tlp" in event.payload else ""
@@ -115,8 +171,3 @@ def _unread(look: Look, *, everything: bool) -> Iterator[str]:
         more = f" and {len(devices) - len(shown)} more" if len(devices) > len(shown) else ""
         word = "GONE" if reason == "gone" else reason
         yield line(word, f"{', '.join(shown)}{more}: {REMEDIES.get(reason, 'not looked at')}; not counted as healthy")
-
-
-def age(since_ns: int, now_ns: int) -> str:
-    """How long ago, in words."""
-    return duration(max(0, now_ns - since_ns) / 1e9)

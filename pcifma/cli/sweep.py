@@ -48,7 +48,9 @@ def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everyth
 
 
 def _draw(poller: Poller, machine: Machine, look: Look, outcome: Outcome, *, everything: bool) -> None:
-    from pcifma.cli.sheet import sheet  # noqa: PLC0415 - words for people are not needed with --json
+    from pcifma.cli.sheet import Report, sheet  # noqa: PLC0415 - words for people are not needed with --json
+    from pcifma.platform.survey import survey  # noqa: PLC0415
 
-    for line in sheet(poller.fabric, machine, look, outcome, everything=everything):
+    report = Report(poller.fabric, machine, look, outcome, survey(machine, poller.fabric))
+    for line in sheet(report, everything=everything):
         click.echo(line)
