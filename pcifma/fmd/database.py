@@ -182,6 +182,15 @@ def move_aside(path: Path, stamp: str) -> Path:
     return target
 
 
+def sync_directory(path: Path) -> None:
+    """Make names in the directory *path* durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def close(connection: sqlite3.Connection) -> None:
     """Close the writer, leaving one file in rollback mode; where a reader holds it open, WAL stays and is readable too."""
     with contextlib.suppress(sqlite3.Error):

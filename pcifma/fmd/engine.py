@@ -12,12 +12,15 @@ module misses an event, and none sees its own state and its cursor disagree. One
 
 from __future__ import annotations
 
+import sqlite3
+
 from pcifma.access.seam import Clock, Host
 from pcifma.errors import PluginError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.batch import Batch
 from pcifma.fmd.cache import target_of
+from pcifma.fmd.database import is_broken
 from pcifma.fmd.docket import PROBATION_NS, Docket
 from pcifma.fmd.log import Log
 from pcifma.fmd.module import Loaded, Registration
@@ -132,6 +135,15 @@ class Engine:
 
         LogError if a checkpoint was refused for good: the daemon must start again, from the last one that is durable.
         """
+        try:
+            return self._pump(limit)
+        except sqlite3.DatabaseError as err:  # of this thread's reader
+            if not is_broken(err):
+                raise
+            self.log.check()
+            return False
+
+    def _pump(self, limit: int) -> bool:
         if self.log.generation != self._generation:
             self._renew()
         self._commit()

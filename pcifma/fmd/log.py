@@ -26,6 +26,7 @@ from typing import Self
 from pcifma.access.seam import Clock
 from pcifma.errors import LogBusyError, LogError
 from pcifma.fmd import database, schema
+from pcifma.fmd.archive import LogName
 from pcifma.fmd.batch import Batch
 from pcifma.fmd.group import Group
 from pcifma.fmd.reader import Reader
@@ -148,6 +149,15 @@ class Log:
         """A reader has found the log damaged: have the writer look, and begin a new one if that is so."""
         self.do(Store.check)
 
+    def rotate(self, which: LogName) -> Path | None:
+        """Move what of the error or the fault log is done with into a file beside the log: its path, None if there was nothing.
+
+        LogError if that fails; the log is as it was then. The newest four such files are kept.
+        """
+        made: list[Path | None] = []
+        self.do(lambda store: made.append(store.rotate(which, self.subscribers))).wait()
+        return made[0]
+
     def do(self, job: Callable[[Store], None]) -> Ticket:
         """Run *job* on the log's thread, between two commits."""
         ticket = Ticket()
@@ -158,8 +168,10 @@ class Log:
         return ticket
 
     def close(self) -> None:
-        """Commit what is queued and close; the file is left readable for whoever may read it."""
+        """Commit what is queued and close; the file is left readable for whoever may read it. Again: nothing."""
         with self._change:
+            if self._closing:
+                return
             self._closing = True
             self._change.notify_all()
         self._thread.join()

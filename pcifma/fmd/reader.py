@@ -118,6 +118,11 @@ class Reader:
         query = "SELECT error.uuid, error.seq FROM evidence JOIN error USING (seq) WHERE case_id = ? ORDER BY seq"
         return {uuid_text(key): seq for key, seq in self.connection.execute(query, (case,))}
 
+    def retired(self) -> dict[str, tuple[int, int]]:
+        """What retention has let go: events and the sum of their counts, by class."""
+        rows = self.connection.execute("SELECT class, events, count FROM retired ORDER BY class")
+        return {class_: (events, count) for class_, events, count in rows}
+
     def modules(self) -> list[Checkpoint]:
         """The latest checkpoint of each module, without its state."""
         query = "SELECT name, cursor, boot, wall_offset_ns, failed FROM module"

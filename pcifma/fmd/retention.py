@@ -18,6 +18,7 @@ SLICE = 10000
 # A pass that leaves more than this part of the rows was not worth another one.
 _WORTH = 0.9
 _KEPT = "seq > :after AND seq <= :upto AND seq NOT IN (SELECT seq FROM evidence WHERE seq > :after AND seq <= :upto)"
+_ORPHANS = "DELETE FROM origin WHERE id NOT IN (SELECT origin FROM error)"
 _RESOLVED = "state = 'RESOLVED' AND id <= (SELECT max(id) FROM cases) - :cases"
 
 
@@ -36,14 +37,16 @@ class Limits:
 
 
 class Retention:
-    """Works in steps on the writer's connection, between commits. *gone*: something was removed since the last tidy."""
+    """Works in steps on the writer's connection, between commits. *gone*: something was removed since the last tidy; *orphans_gone*:
+    origins were, of which the writer must not know any more.
+    """
 
     def __init__(self, connection: sqlite3.Connection, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._connection = connection
         self._page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
         self._at = self._seen = self._left = 0
-        self.gone = False
+        self.gone = self.orphans_gone = False
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("CREATE TEMP TABLE folding (keep INTEGER PRIMARY KEY, origin INTEGER, n INTEGER, f INTEGER, l INTEGER)")
 
@@ -54,13 +57,13 @@ class Retention:
         return (pages - free) * self._page_bytes
 
     def step(self, upto: int) -> bool:
-        """Where the log is too large, fold or retire one slice of the ereports up to *upto*; True if it still is."""
+        """Where the log is too large, fold or retire one slice of the ereports up to *upto*; True if something was done."""
         if self.used_bytes <= self.limits.database_bytes:
             return False
         with transaction(self._connection):
             moved = self._fold(upto) or self._retire(upto)
-        self.gone = True
-        return moved and self.used_bytes > self.limits.database_bytes
+        self.gone = self.gone or moved
+        return moved
 
     def _slice(self, after: int, upto: int) -> tuple[int, int]:
         query = "SELECT count(*), max(seq) FROM (SELECT seq FROM error WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?)"
@@ -105,7 +108,10 @@ class Retention:
                 last_ns = max(last_ns, excluded.last_ns)""",
             bounds,
         )
-        return self._connection.execute(f"DELETE FROM error WHERE {_KEPT}", bounds).rowcount > 0
+        gone = self._connection.execute(f"DELETE FROM error WHERE {_KEPT}", bounds).rowcount
+        self._connection.execute(_ORPHANS)
+        self.orphans_gone = True
+        return gone > 0
 
     def tidy(self) -> None:
         """Bound the smaller tables, and give free pages back to the file system."""
@@ -114,7 +120,7 @@ class Retention:
             for statement in _TIDY:
                 self._connection.execute(statement, values)
             if self.gone:
-                self._connection.execute("DELETE FROM origin WHERE id NOT IN (SELECT origin FROM error)")
+                self._connection.execute(_ORPHANS)
         self._connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
         self.gone = False
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from pcifma.access.seam import Clock
 from pcifma.event.identity import utc
 from pcifma.fmd import database, schema
+from pcifma.fmd.archive import LogName, rotate
 from pcifma.fmd.group import Group
 from pcifma.fmd.retention import Limits, Retention
 from pcifma.fmd.wal import Wal
@@ -100,6 +101,9 @@ class Store:
         self._open.wal.tend(idle=idle)
         retention = self._open.retention
         more = retention.step(min(self._done_with(subscribers), self.seq - self._limits.newest))
+        if retention.orphans_gone:
+            self._open.writer.reload()
+            retention.orphans_gone = False
         self._open.commits += 1
         if self._open.commits >= TIDY_EVERY and idle and not more:
             self.tidy()
@@ -112,6 +116,19 @@ class Store:
         opened.retention.tidy()
         opened.writer.reload()
 
+    def rotate(self, which: LogName, subscribers: frozenset[str] | None) -> Path | None:
+        """Move what of log *which* is done with into a file of its own; errors as of archive.rotate."""
+        opened = self.opened()
+        stamp, upto = self._stamp(), self._done_with(subscribers)
+        opened.writer.reload()
+        made = rotate(opened.connection, self.path, which, upto, stamp=stamp, strict=self._strict, migrations=self._migrations)
+        opened.retention.gone = True
+        self.tidy()
+        return made
+
+    def _stamp(self) -> str:
+        return utc(self._clock.wall_ns())[:19].replace(":", "")
+
     # What every subscriber has durably done with; before they are known, what every module ever has.
     def _done_with(self, subscribers: frozenset[str] | None) -> int:
         rows = self.opened().connection.execute("SELECT name, cursor FROM module")
@@ -121,7 +138,7 @@ class Store:
         if self._open is not None:
             self._open.connection.close()
             self._open = None
-        aside = database.move_aside(self.path, utc(self._clock.wall_ns())[:19].replace(":", ""))
+        aside = database.move_aside(self.path, self._stamp())
         self._report(
             f"{self.path}: damaged ({why}): kept as {aside.name}, a new log begins; `sqlite3 {aside.name} .recover` shows what is left"
         )

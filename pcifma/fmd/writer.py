@@ -55,7 +55,9 @@ class Writer:
         self._recent.keep()
 
     def reload(self) -> None:
-        """Rows were removed by retention."""
+        """Rows were removed by retention or rotation; the newest may be among them."""
+        with transaction(self.connection):
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(self.seq),))
         self._open.clear()
         self._origins.reload()
 
