@@ -69,7 +69,7 @@ def _nothing(outcome: Outcome) -> str:
 
 
 def _deaf(report: Report) -> Iterator[str]:
-    deaf = report.coverage.summary().deaf
+    deaf = sum(found.deaf for found in report.coverage.lines)
     if deaf and report.machine.kind != "capture":
         verb = "has" if deaf == 1 else "have"
         yield line("deaf", f"{plural(deaf, 'Function')} {verb} nobody to tell: pcifma coverage")

@@ -39,6 +39,7 @@ _DMI_SIGNS = (
     ("bios_vendor", "Xen", "xen"),
 )
 _CLOCKS = {"kvm-clock": "kvm", "xen": "xen", "hyperv_clocksource_tsc_page": "hyperv", "hyperv_clocksource_msr": "hyperv"}
+_TREE_SIGNS = (("linux,kvm", "kvm"), ("xen,xen", "xen"), ("qemu,pseries", "qemu"), ("linux,dummy-virt", "qemu"), ("ibm,powernv", "none"))
 _QEMU_SUBSYSTEM = 0x1AF4
 # Devices that only a hypervisor makes: (vendor, device or None for any of them).
 _DEVICE_SIGNS = {
@@ -190,10 +191,13 @@ def _cpu_signs(host: Host) -> Iterator[Sign]:
     if flags is not None:
         found = "hypervisor" in flags
         yield Sign("some" if found else "none", f"CPUID: {'a' if found else 'no'} hypervisor")
-    compatible = (host.read("/proc/device-tree/hypervisor/compatible") or b"").decode(errors="replace")
-    for name, value in (("linux,kvm", "kvm"), ("xen,xen", "xen")):
-        if name in compatible:
-            yield Sign(value, f"device tree: {name}")
+    board = _text(host, "/proc/device-tree/compatible")
+    node = _text(host, "/proc/device-tree/hypervisor/compatible")
+    found_there = [(name, value) for name, value in _TREE_SIGNS if name in node or name in board]
+    for name, value in found_there:
+        yield Sign(value, f"device tree: {name}")
+    if board and not node and not found_there:
+        yield Sign("none", "device tree: no hypervisor")
 
 
 def _flags(host: Host) -> list[str] | None:

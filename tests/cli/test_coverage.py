@@ -83,6 +83,9 @@ def test_topology_draws_the_tree_with_slots_and_latched_errors(dump: Path) -> No
 
 def test_topology_lines_name_parents_and_fmris(dump: Path) -> None:
     done = lines(pcifma("topology", dump, "--json"))
+    schema = json.loads((files("pcifma.event") / "schema.json").read_text())
+    for line in done:
+        jsonschema.validate(line, schema)
     card = next(line for line in done if line.get("device") == CARD)
     assert (card["parent"], card["type"]) == ("0000:02:00.0", "endpoint")
     assert card["resource"].endswith("/pciexbus=04/pciexdev=0/pciexfn=0")

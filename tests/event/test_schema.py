@@ -11,12 +11,13 @@ import jsonschema
 import msgspec
 import pytest
 
+from pcifma.cli.topology import Node, TopologySummary
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, SweepSummary
 from pcifma.event.line import decode, encode
 from pcifma.platform.coverage import Coverage, CoverageSummary
 
-CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage, CoverageSummary)
+CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage, CoverageSummary, Node, TopologySummary)
 
 
 def schema_of_types() -> dict[str, Any]:
