@@ -52,6 +52,7 @@ def under(name: str, calls: int) -> float | None:
     quoted = " ".join(worker(calls))
     commands = {
         "bare": worker(calls),
+        "pcifma trace run (stream)": [pcifma, "trace", "run", "--buffer", "65536", "-c", quoted],
         "pcifma trace run -q -o FILE": [pcifma, "trace", "run", "-q", "-o", "/tmp/bench.trace", "--buffer", "65536", "-c", quoted],
         "pcifma trace run --latency": [pcifma, "trace", "run", "--latency", "--buffer", "65536", "-c", quoted],
         "bpftrace hist": ["bpftrace", "-e", BPFTRACE, "-c", quoted],
@@ -78,6 +79,7 @@ def main() -> None:
     bare = None
     for name in (
         "bare",
+        "pcifma trace run (stream)",
         "pcifma trace run -q -o FILE",
         "pcifma trace run --latency",
         "bpftrace hist",

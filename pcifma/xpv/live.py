@@ -148,13 +148,16 @@ def _ended(request: Request, child: Child | None, stop: _Stop) -> Callable[[], b
 
 
 def _pump(session: Session, ended: Callable[[], bool], decoder: Decoder, report: Report, writer: Writer | None) -> None:
-    for record in session.records(ended):
-        if record is None:
-            report.flush()
-            continue
-        if writer:
-            writer.write(record)
-        report.feed(decoder.feed(record))
+    # A recording is written as it goes: a tracer that is killed leaves what it had.
+    later = writer is None and not report.streams
+    with contextlib.closing(session.records(ended, later=later)) as records:
+        for record in records:
+            if record is None:
+                report.flush()
+                continue
+            if writer:
+                writer.write(record)
+            report.feed(decoder.feed(record))
 
 
 def _finish(session: Session, decoder: Decoder, report: Report, writer: Writer | None, child: Child | None) -> None:

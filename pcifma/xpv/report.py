@@ -45,6 +45,11 @@ class Report:
     _flow: Flow = field(default_factory=Flow)
     _sums: list[Aggregation] = field(default_factory=list)
 
+    @property
+    def streams(self) -> bool:
+        """Whether anything is shown before the end."""
+        return not self.style.sums and not self.style.quiet
+
     def begin(self) -> None:
         """Print the header."""
         self._sums = [AGGREGATIONS[name]() for name in self.style.sums]

@@ -11,10 +11,12 @@ import fcntl
 import os
 import platform
 import re
-import select
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from pcifma.errors import FormatError
 from pcifma.xpv.definition import FUNCTION, MODULE, Place, TraceError, entry, filters, leaving, registers, trial
@@ -23,7 +25,8 @@ from pcifma.xpv.line import Exit, Lost, Record, parse
 from pcifma.xpv.tracefs import Tracefs
 
 CLOCK = "mono"
-_POLL_MS = 100
+_PAUSE_S = 0.1  # between looks at the buffer: a look a call would cost the traced more than the call
+_SPOOL = 1 << 26
 _CHUNK = 1 << 16
 _UNIMPLEMENTED = 0x50FF
 # Addresses that no structure of ours has: what is looked for in registers and on the stack.
@@ -159,33 +162,44 @@ class Session:
             self._set("trace", "")
             self._set("set_event_pid", "")
 
-    def records(self, ended: Callable[[], bool]) -> Iterator[Record | None]:
-        """Yield records as they come, None each time there are none for now. When *ended* says so, stop, yield what is left, and end."""
+    def records(self, ended: Callable[[], bool], *, later: bool = False) -> Generator[Record | None, None, None]:
+        """Yield records as they come, None each time there are none for now. When *ended* says so, stop, yield what is left, and end.
+
+        With *later*, nothing is decoded before the end: it is kept as text until then, and the traced have the processor for themselves.
+        """
         pipe = os.open(self.tracefs.root / "instances" / self.name / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
         try:
-            poll = select.poll()
-            poll.register(pipe, select.POLLIN)
-            while not ended():
-                yield from self._read(pipe)
-                yield None
-                poll.poll(_POLL_MS)
-            self._set("tracing_on", "0")
-            yield from self._read(pipe)
+            with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
+                while not ended():
+                    yield from self._spooled(pipe, spool) if later else self._read(pipe)
+                    yield None
+                    time.sleep(_PAUSE_S)
+                self._set("tracing_on", "0")
+                yield from self._spooled(pipe, spool)
+                spool.seek(0)
+                while chunk := spool.read(_CHUNK):
+                    yield from self._decoded(chunk)
         finally:
             os.close(pipe)
         yield from self._overruns()
 
+    def _chunks(self, pipe: int) -> Iterator[bytes]:
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(pipe, _CHUNK):
+                yield chunk
+
     def _read(self, pipe: int) -> Iterator[Record]:
-        while True:
-            try:
-                chunk = os.read(pipe, _CHUNK)
-            except BlockingIOError:
-                return
-            if not chunk:
-                return
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                yield from self._parsed(line.decode("utf-8", "backslashreplace"))
+        for chunk in self._chunks(pipe):
+            yield from self._decoded(chunk)
+
+    def _spooled(self, pipe: int, spool: IO[bytes]) -> Iterator[Record]:
+        spool.writelines(self._chunks(pipe))
+        yield from ()
+
+    def _decoded(self, chunk: bytes) -> Iterator[Record]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            yield from self._parsed(line.decode("utf-8", "backslashreplace"))
 
     def _parsed(self, line: str) -> Iterator[Record]:
         failed = _FAILED.match(line) if self.place.layer == "library" else None
