@@ -262,6 +262,13 @@ class Docket:
 
     def topo(self, changes: Iterable[tuple[Resource, SuspectStatus]]) -> None:
         """Take over what a new fabric says of bad parts."""
+        self._apply(changes)
+
+    def rule(self, entries: Iterable[Resource], status: SuspectStatus) -> None:
+        """Give each suspect of *entries* the same new status."""
+        self._apply((entry, status) for entry in entries)
+
+    def _apply(self, changes: Iterable[tuple[Resource, SuspectStatus]]) -> None:
         by_case: dict[int, dict[int, SuspectStatus]] = {}
         for entry, status in changes:
             by_case.setdefault(entry.case, {})[entry.n] = status
