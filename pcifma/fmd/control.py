@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 
 from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
+from pcifma.event.case import SuspectStatus
 from pcifma.event.identity import utc
 from pcifma.fmd.daemon import Daemon
+from pcifma.fmd.mend import mend
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
 from pcifma.poll.absence import summary
 
@@ -30,6 +33,9 @@ class Control:
             "stat": Verb(self._stat),
             "load": Verb(self._load, changes=True),
             "unload": Verb(self._unload, changes=True),
+            "repaired": Verb(partial(self._mend, "repaired"), changes=True),
+            "replaced": Verb(partial(self._mend, "replaced"), changes=True),
+            "acquit": Verb(partial(self._mend, "acquitted"), changes=True),
         }
 
     def _status(self, arguments: Arguments, peer: Peer) -> dict[str, object]:
@@ -102,6 +108,14 @@ class Control:
         name = _name(arguments)
         self._daemon.roster.unload(name)
         return {"unloaded": name}
+
+    def _mend(self, status: SuspectStatus, arguments: Arguments, peer: Peer) -> list[dict[str, str]]:
+        self._need_running()
+        running = self._daemon.running
+        assert running is not None
+        changed = mend(running.engine.docket, str(arguments.get("what", "")), str(arguments.get("suspect", "")), status)
+        running.engine.commit()
+        return changed
 
     def _need_running(self) -> None:
         if self._daemon.running is None:

@@ -1,0 +1,5 @@
+"""`pcifma acquit`."""
+
+from pcifma.cli.mend import mending
+
+command = mending("acquit", "acquitted", "A suspect is innocent.")

@@ -1,0 +1,59 @@
+"""`pcifma explain`: the chain from a fault to each of its ereports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pcifma.cli.daemon import root_option
+from pcifma.cli.log import find, reader
+from pcifma.cli.text import clean
+from pcifma.event.ereport import Ereport
+from pcifma.fmd.case import CaseRecord
+from pcifma.fmd.reader import Reader
+
+
+@click.command("explain")
+@root_option
+@click.argument("uuid")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(root: Path, uuid: str, *, as_json: bool) -> int:
+    """The chain from a fault to each of its ereports, what was looked for and not seen. UUID may be cut to its first characters."""
+    with reader(root) as log:
+        case = find(log, uuid)
+        chain = _chain(log, case)
+        events = log.errors(list(log.evidence(case.id)))
+    if as_json:
+        click.echo(json.dumps({**chain, "case": case.uuid, "ereports": [event.uuid for event in events]}, sort_keys=True))
+    else:
+        for line in _words(case, chain, events):
+            click.echo(line)
+    return 0
+
+
+def _chain(log: Reader, case: CaseRecord) -> dict[str, Any]:
+    kept = log.state(case.module).get(("buffer", f"why:{case.uuid}"))
+    found: dict[str, Any] = json.loads(kept) if kept else {}
+    return found
+
+
+def _words(case: CaseRecord, chain: dict[str, Any], events: list[Ereport]) -> Iterator[str]:
+    yield f"case {case.uuid}  {case.code}  {case.state.lower()}  by {clean(case.rules)}"
+    for suspect in case.suspects:
+        yield f"  {suspect.certainty:3d}%  {clean(suspect.class_)}  {clean(suspect.device)}  {clean(suspect.location)}"
+    if chain:
+        yield f"rule {clean(str(chain.get('rule')))} (rules {clean(str(chain.get('rules')))}) on {clean(str(chain.get('device')))} explains"
+    explained = set(chain.get("explains", ()))
+    for event in events:
+        mark = "by this rule" if event.uuid in explained else "as further evidence"
+        since = f" after {event.not_before}" if event.not_before else ", age unknown" if event.first_look else ""
+        yield f"  {event.time}{since}  {clean(event.class_)}  {clean(event.device)}  x{event.count}  {mark}"
+        if "tlp" in event.payload:
+            yield f"      header: {clean(str(event.payload['tlp']))}"
+    yield from (f"looked for and not seen: {clean(missing)}" for missing in chain.get("not-seen", ()))
+    if case.more:
+        yield f"and {case.more} more ereports that were counted and not kept"
