@@ -15,7 +15,7 @@ from typing import Any
 
 from pcifma.errors import DaemonError
 from pcifma.fmd.client import Client
-from pcifma.fmd.log import open_readonly
+from pcifma.fmd.readonly import open_readonly
 from pcifma.fmd.path import Paths
 from pcifma.fmd.reader import Reader
 
