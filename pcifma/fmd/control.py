@@ -9,11 +9,10 @@ from functools import partial
 
 from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
-from pcifma.event.case import SuspectStatus
 from pcifma.event.identity import utc
 from pcifma.fmd.daemon import Daemon
-from pcifma.fmd.mend import mend
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
+from pcifma.fmd.verdict import Verdict, judge
 from pcifma.poll.absence import summary
 
 _UNREAD_SHOWN = 1000
@@ -33,9 +32,9 @@ class Control:
             "stat": Verb(self._stat),
             "load": Verb(self._load, changes=True),
             "unload": Verb(self._unload, changes=True),
-            "repaired": Verb(partial(self._mend, "repaired"), changes=True),
-            "replaced": Verb(partial(self._mend, "replaced"), changes=True),
-            "acquit": Verb(partial(self._mend, "acquitted"), changes=True),
+            "repaired": Verb(partial(self._judge, "repaired"), changes=True),
+            "replaced": Verb(partial(self._judge, "replaced"), changes=True),
+            "acquit": Verb(partial(self._judge, "acquitted"), changes=True),
         }
 
     def _status(self, arguments: Arguments, peer: Peer) -> dict[str, object]:
@@ -109,13 +108,15 @@ class Control:
         self._daemon.roster.unload(name)
         return {"unloaded": name}
 
-    def _mend(self, status: SuspectStatus, arguments: Arguments, peer: Peer) -> list[dict[str, str]]:
+    def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> list[dict[str, str]]:
         self._need_running()
         running = self._daemon.running
         assert running is not None
-        changed = mend(running.engine.docket, str(arguments.get("what", "")), str(arguments.get("suspect", "")), status)
-        running.engine.commit()
-        return changed
+        engine, what, suspect = running.engine, str(arguments.get("what", "")), str(arguments.get("suspect", ""))
+        judged = judge(engine.docket, engine.fabric, suspect or what, verdict, case=what if suspect else "")
+        engine.commit()
+        uuids = {case.record.id: case.uuid for case in engine.docket.cases.values()}
+        return [{"case": uuids.get(r.case, ""), "device": r.suspect.device, "class": r.suspect.class_} for r in judged]
 
     def _need_running(self) -> None:
         if self._daemon.running is None:

@@ -55,7 +55,7 @@ def test_day_of_a_case_from_page_to_repair(fmd: Daemon) -> None:
     assert f"case {uuid}" in pcifma(fmd, "faulty", "--all").stdout
     again = pcifma(fmd, "repaired", uuid[:8])
     assert again.returncode == 2
-    assert "names no faulty suspect of an open case" in again.stderr
+    assert "nothing faulty is called" in again.stderr
 
 
 def test_dump_filters_by_log_class_time_and_uuid(fmd: Daemon) -> None:
