@@ -28,15 +28,16 @@ def spread(shift: int) -> dict[str, Error]:
 
 
 @pytest.mark.lab
-def test_sweep_names_every_error_and_the_capture_says_the_same_elsewhere(machine: Machine) -> None:
+def test_sweep_names_every_error_and_capture_and_recording_say_the_same_elsewhere(machine: Machine) -> None:
     injected = [(place, error) for shift in range(0, len(ERRORS), len(PLACES)) for place, error in spread(shift).items()]
     for place, error in injected:
         machine.inject(place, error.name)
     here = swept_equals_read(machine)
     for place, error in injected:
         assert here.classes(machine.address(place)).count(f"pciex.{error.leaf}") == 1
-    machine.check("lspci -D -xxxx >/lab/capture.lspci")
-    assert product.sweep(product.outside("sweep", "--json", str(machine.share / "capture.lspci"))).bits == here.bits
+    machine.check(f"rm -rf /lab/recording; lspci -D -xxxx >/lab/capture.lspci; {product.PROGRAM} record /lab/recording", product.SECONDS)
+    for source in ("capture.lspci", "recording"):
+        assert product.sweep(product.outside("sweep", "--json", str(machine.share / source))).bits == here.bits
 
 
 @pytest.mark.lab_full

@@ -1,0 +1,29 @@
+"""Which driver has a Function: given to vfio-pci or pciback, as for a guest, and handed back.
+
+vfio-pci wants an IOMMU: Machine(..., cmdline="intel_iommu=on", extra=IOMMU). pciback needs none until a domain takes the device.
+"""
+
+from __future__ import annotations
+
+from .machine import Machine
+
+IOMMU = ("-device", "intel-iommu")
+MODULE = {"pciback": "xen-pciback", "vfio-pci": "vfio-pci"}
+
+
+def bind(machine: Machine, name: str, driver: str) -> None:
+    """Take the Function *name* from its driver and give it to *driver*. LabError if that does not take it."""
+    machine.check(f"modprobe {MODULE.get(driver, driver)}")
+    release(machine, name)
+    place = f"/sys/bus/pci/devices/{machine.address(name)}"
+    if driver == "pciback":
+        # pciback binds only what it has been told of.
+        machine.check(f"echo {machine.address(name)} >/sys/bus/pci/drivers/pciback/new_slot")
+    machine.check(f"echo {driver} >{place}/driver_override; echo {machine.address(name)} >/sys/bus/pci/drivers_probe")
+    machine.check(f"test {driver} = $(basename $(readlink {place}/driver)) || {{ dmesg | tail -3; false; }}")
+
+
+def release(machine: Machine, name: str) -> None:
+    """Take the Function *name* from the driver that has it, if any."""
+    place = f"/sys/bus/pci/devices/{machine.address(name)}"
+    machine.check(f"if [ -e {place}/driver ]; then echo {machine.address(name)} >{place}/driver/unbind; fi; echo >{place}/driver_override")
