@@ -6,8 +6,37 @@ import pytest
 
 from pcifma.event.code import message_code
 
-PCIEX = "0A 1P 25 3S 43 5Y 6D 7H 8R 94 AQ CC DJ EE FX G2 HS J5 KP LA MH ND PY Q3 RC SQ T4 UR".split()
-PCI = "0C 1Q 24 3R 42 5X 6E 7J 8S 95 AP CA DH ED FY G3 HR J4".split()
+PCIEX = [
+    "0A",
+    "1P",
+    "25",
+    "3S",
+    "43",
+    "5Y",
+    "6D",
+    "7H",
+    "8R",
+    "94",
+    "AQ",
+    "CC",
+    "DJ",
+    "EE",
+    "FX",
+    "G2",
+    "HS",
+    "J5",
+    "KP",
+    "LA",
+    "MH",
+    "ND",
+    "PY",
+    "Q3",
+    "RC",
+    "SQ",
+    "T4",
+    "UR",
+]
+PCI = ["0C", "1Q", "24", "3R", "42", "5X", "6E", "7J", "8S", "95", "AP", "CA", "DH", "ED", "FY", "G3", "HR", "J4"]
 
 
 @pytest.mark.parametrize(("dictionary", "endings"), [("PCIEX", PCIEX), ("PCI", PCI)])

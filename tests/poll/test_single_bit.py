@@ -1,6 +1,6 @@
 """Each single bit of each status register, set in turn on real captures: exactly one new ereport, of the class it must have.
 
-The classes stand here by themselves, from the specification's bit numbers and illumos's names, not from pcifma's tables.
+The classes are those of support.latched, from the specification's bit numbers and illumos's names, not from pcifma's tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from support.bytereader import dev_type, place
 from support.dump import CORPUS, Dumped, needs_corpus, read_dump
+from support.latched import CORRECTABLE, DEVICE, PCI, ROOT, SECONDARY, UNCORRECTABLE
 from support.machine import RecordingSpace
 
 from pcifma.access.clock import SimulatedClock
@@ -21,16 +22,7 @@ from pcifma.plugin.loader import builtin
 from pcifma.poll.poller import Poller
 from pcifma.regs.bdf import Bdf
 
-PCI = {15: "dpe", 14: "sserr", 13: "ma", 12: "rta", 11: "sta", 8: "mdpe"}
-SECONDARY = {15: "sec-dpe", 14: "sec-rserr", 13: "sec-ma", 12: "sec-rta", 11: "sec-sta", 8: "sec-mdpe"}
-UNCORRECTABLE = {
-    0: "pl.te", 4: "dl.dllp", 5: "dl.sd", 12: "tl.ptlp", 13: "tl.fcp", 14: "tl.cto", 15: "tl.ca", 16: "tl.uc", 17: "tl.rof", 18: "tl.mtlp",
-    19: "tl.ecrc", 20: "tl.ur", 21: "tl.acsv", 22: "int.ue", 23: "tl.mcb", 24: "tl.aob", 25: "tl.tpb", 26: "tl.peb", 27: "tl.dmwb",
-    28: "ide.chk", 29: "ide.mis", 30: "tl.pcrc", 31: "tl.xlb",
-}  # fmt: skip
-CORRECTABLE = {0: "pl.re", 6: "dl.btlp", 7: "dl.bdllp", 8: "dl.rnr", 12: "dl.rto", 13: "a-nonfatal", 14: "int.ce", 15: "tl.hlo"}
-ROOT = {0: "rc.ce-msg", 1: "rc.mce-msg", 3: "rc.mue-msg", 5: "rc.nfe-msg", 6: "rc.fe-msg"}
-DEVICE = {0: "correctable", 1: "nonfatal", 2: "fatal", 3: "tl.ur"}
+TOLD = {bit: leaf for bit, leaf in ROOT.items() if bit not in (2, 4)}  # those say more about others
 CAPTURES = ("nvidia-bug-report/gv102-server.txt", "coreboot-autoport/h310-board.txt")
 
 
@@ -46,7 +38,7 @@ def registers(data: bytes) -> Iterator[tuple[int, int, dict[int, str], str]]:
         yield aer + 0x04, 4, UNCORRECTABLE, "io.pciex."
         yield aer + 0x10, 4, CORRECTABLE, "io.pciex."
         if dev_type(data) in (0x4, 0xA):
-            yield aer + 0x30, 4, ROOT, "io.pciex."
+            yield aer + 0x30, 4, TOLD, "io.pciex."
 
 
 def swept(functions: list[Dumped], changed: dict[str, bytes] | None = None) -> list[Ereport]:
@@ -72,7 +64,7 @@ def cleaned(data: bytes) -> bytes:
     bare = bytearray(data)
     for offset, width, classes, _ in registers(data):
         word = int.from_bytes(bare[offset : offset + width], "little") & ~sum(1 << bit for bit in classes)
-        bare[offset : offset + width] = (word & ~0x14 if classes is ROOT else word).to_bytes(width, "little")
+        bare[offset : offset + width] = (word & ~0x14 if classes is TOLD else word).to_bytes(width, "little")
     return bytes(bare)
 
 
