@@ -19,6 +19,8 @@ from lab.topology import standard
 
 pytestmark = pytest.mark.lab_full
 
+FACTOR = 5  # between the slowest service of a busy emulated machine and msi_lost's grace time
+
 WATCH = """
 import pathlib, sys
 from pcifma.access.open import open_live
@@ -41,19 +43,21 @@ while not stop.exists():
 machine.host.close()
 pathlib.Path("/lab/done").write_text("done")
 """
-# How long Root Error Status stays set while errors are served: the status is read as fast as it can be.
+# How long Root Error Status stays set while errors are served: it is read as fast as it can be. What is never seen set was set for
+# less than the longest gap between two reads, so their sum bounds the slowest service.
 SERVICE = """
 import os, sys, time
 fd, offset, end = os.open(sys.argv[1], os.O_RDONLY), int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
-since, slowest, served = None, 0.0, 0
-while time.monotonic() < end:
+since, slowest, gap, last = None, 0.0, 0.0, time.monotonic()
+while last < end:
     word = int.from_bytes(os.pread(fd, 4, offset), "little") & 0x7f
     now = time.monotonic()
+    gap, last = max(gap, now - last), now
     if word and since is None:
         since = now
     elif not word and since is not None:
-        slowest, since, served = max(slowest, now - since), None, served + 1
-print(slowest, served)
+        slowest, since = max(slowest, now - since), None
+print(slowest + gap)
 """
 
 
@@ -157,11 +161,14 @@ def test_grace_is_many_times_the_slowest_service(linux: Machine) -> None:
     config = f"/sys/bus/pci/devices/{linux.address('rp2')}/config"
     linux.run("for i in 1 2 3 4; do (timeout 30 sh -c 'while :; do :; done' >/dev/null 2>&1 &); done")
     linux.run(f"{sys.executable} -I /lab/service.py {config} {offset} 25 >/lab/service.out 2>&1 &")
+    count = linux.check("awk '/aerdrv/ {n += $2 + $3} END {print n}' /proc/interrupts")
     for _ in range(10):
         linux.inject("ep2", "POISON_TLP")
         linux.run("sleep 1")
         linux.setpci("ep2", "ECAP_AER+4.l=ffffffff", "CAP_EXP+a.w=000f")
     linux.check("for i in $(seq 300); do test -s /lab/service.out && exit 0; sleep .2; done; exit 1", seconds=120)
-    slowest = float((linux.share / "service.out").read_text().split()[0])
-    print(f"slowest service: {slowest * 1000:.1f} ms")
-    assert slowest * 20 < 10.0
+    served = int(linux.check("awk '/aerdrv/ {n += $2 + $3} END {print n}' /proc/interrupts")) - int(count)
+    bound = float((linux.share / "service.out").read_text())
+    print(f"{served} interrupts, none served later than {bound * 1000:.0f} ms")
+    assert served >= 8
+    assert bound * FACTOR < 10.0
