@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pcifma.fmd import keeper_trace
 from pcifma.fmd.keeper_ack import AckError, Registers, acknowledge
 from pcifma.fmd.keeper_message import FACTS, REQUEST_BYTES, Kind, Reply, Request, Status, Verb
 from pcifma.fmd.keeper_owner import ports_above, rival
@@ -179,11 +180,13 @@ def main(argv: list[str]) -> int:
     # The daemon ends us by closing its side; a terminal's or systemd's signal to the group must not come first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    daemon = os.getppid()
     os.closerange(_LINE_FD + 1, 1 << 20)  # whatever the daemon was given
     log = Log(_print, time.monotonic)
     with socket.socket(fileno=_LINE_FD) as sock:
         keeper = Keeper(Path(argv[0]), clear=argv[1:] == ["clear"], log=log)
         serve(sock, keeper, log)
+    keeper_trace.remove(daemon)
     return 0
 
 
