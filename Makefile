@@ -21,7 +21,7 @@ lint: .venv-test/.installed
 	.venv-test/bin/mypy
 
 lab: .venv-test/.installed
-	.venv-test/bin/pytest tests/lab -m "lab or lab_full"
+	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py -m "lab or lab_full"
 
 lab-shell: .venv-test/.installed
 	@PYTHONPATH=tests .venv-test/bin/python -m lab $(ARGS)

@@ -47,7 +47,7 @@ def rotate(
         raise LogError(f"{target}: is there already: wait a second, or move it away")
     unfinished = target.with_name(target.name + "+")
     unfinished.unlink(missing_ok=True)
-    database.close(database.connect(unfinished, strict=strict, migrations=migrations))
+    database.close(database.connect(unfinished, strict=strict, migrations=migrations), unfinished)
     _copy(connection, unfinished, which, upto)
     unfinished.rename(target)
     database.sync_directory(target.parent)

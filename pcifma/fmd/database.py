@@ -64,8 +64,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, strict: bool, migrat
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     check(connection)
     refuse_newer(connection, path, len(migrations))
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    # A rollback journal that power loss brings back would undo the change to WAL, and with it what the WAL holds.
+    sync_directory(path.parent)
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA cache_size=-8192")
     migrate(connection, path, strict=strict, migrations=migrations)
@@ -191,13 +193,15 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def close(connection: sqlite3.Connection) -> None:
+def close(connection: sqlite3.Connection, path: Path) -> None:
     """Close the writer, leaving one file in rollback mode; where a reader holds it open, WAL stays and is readable too."""
     with contextlib.suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA busy_timeout=0")
         connection.execute("PRAGMA journal_mode=DELETE")
     connection.close()
+    with contextlib.suppress(OSError):
+        sync_directory(path.parent)
 
 
 def lock(path: Path) -> int:

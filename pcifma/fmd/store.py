@@ -29,6 +29,7 @@ class Opened:
     """A connection with those who work on it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, limits: Limits, seq: int) -> None:
+        self.path = path
         self.connection = connection
         self.writer = Writer(connection, seq)
         self.wal = Wal(path, connection)
@@ -39,7 +40,7 @@ class Opened:
     def close(self) -> None:
         """Close the file, readable for whoever may read it."""
         self.wal.close()
-        database.close(self.connection)
+        database.close(self.connection, self.path)
 
 
 class Store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from support.event import BOOT, HOST
 from support.fabric import endpoint, fabric_of, root_port
 
 from pcifma.access.clock import SimulatedClock
-from pcifma.access.seam import Record
+from pcifma.access.host import NoHost
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
@@ -21,25 +21,6 @@ from pcifma.fmd.module import Loaded, Registration
 from pcifma.plugin.module import Module, PropertyValue, Services
 
 NO_FABRIC = Fabric("0" * 16, {})
-
-
-class NoHost:
-    """A host of which nothing is known."""
-
-    def read(self, path: str) -> bytes | None:
-        return None
-
-    def entries(self, path: str) -> tuple[str, ...]:
-        return ()
-
-    def link(self, path: str) -> str | None:
-        return None
-
-    def why(self, path: str) -> str:
-        return "absent"
-
-    def stream(self, name: str) -> Iterator[Record]:
-        return iter(())
 
 
 Recv = Callable[["Probe", Ereport | ListEvent], object]
