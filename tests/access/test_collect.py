@@ -12,7 +12,8 @@ import pytest
 from support.host_tree import DEVICES, END, PORT, files, plant
 
 import pcifma
-from pcifma.access.open import open_fixture, open_live, open_source
+from pcifma.access.open import open_live, open_source
+from pcifma.access.playback import open_fixture
 from pcifma.access.recording import take, write
 from pcifma.access.redact import redact
 

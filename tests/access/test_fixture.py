@@ -6,7 +6,7 @@ import pytest
 from support.image import ENDPOINT, ROOT_PORT, Image, capture
 
 from pcifma.access.fixture import Fixture
-from pcifma.access.open import open_fixture
+from pcifma.access.playback import open_fixture
 from pcifma.errors import BusyError, FormatError, GoneError, SourceError, WriteRefusedError
 from pcifma.regs.bdf import Bdf
 

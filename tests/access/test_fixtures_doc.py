@@ -11,7 +11,7 @@ import pytest
 
 from pcifma.access.capture import parse_capture
 from pcifma.access.host import TreeHost
-from pcifma.access.open import open_fixture
+from pcifma.access.playback import open_fixture
 from pcifma.access.script import ANSWERS, PLATFORM, POWER_STATES, STREAMS, Step
 from pcifma.access.tree import MemoryTree
 from pcifma.errors import FormatError

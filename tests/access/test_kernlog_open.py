@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pcifma.access.content import boot_of
 from pcifma.access.kernlog.open import open_log
-from pcifma.access.open import boot_of
 from pcifma.errors import FormatError, SourceError
 
 TEXT = b"a 0000:01:00.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)\n"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.image import Image
 
-from pcifma.access.open import open_fixture, open_live, open_source
+from pcifma.access.open import open_live, open_source
+from pcifma.access.playback import open_fixture
 from pcifma.errors import FormatError, SourceError
 from pcifma.regs.bdf import Bdf
 

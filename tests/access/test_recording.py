@@ -8,7 +8,8 @@ from support.host_tree import DEVICES, END, PORT, files, images, plant
 from support.image import capture
 
 from pcifma.access.fixture import Fixture
-from pcifma.access.open import open_fixture, open_live, open_source
+from pcifma.access.open import open_live, open_source
+from pcifma.access.playback import open_fixture
 from pcifma.access.recording import power_state, take, whole, write
 from pcifma.access.seam import Machine
 from pcifma.cli.record import record, report

@@ -10,7 +10,7 @@ from support.fabric import endpoint, fabric_of
 from support.host import FactHost
 from support.image import capture
 
-from pcifma.access.open import open_fixture
+from pcifma.access.playback import open_fixture
 from pcifma.fabric.build import build
 from pcifma.plugin import CAPABILITIES, Bdf, Snapshot, Target, findings, header_payload, in_guest
 

@@ -9,7 +9,7 @@ from support.host import FactHost, machine_of
 from support.image import capture
 from support.server import CARD, PORT, ROOT_ERROR_STATUS, images
 
-from pcifma.access.open import open_fixture
+from pcifma.access.playback import open_fixture
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import Plugin, builtin
 from pcifma.plugin.watch import Snapshot, Target, Watch

@@ -9,7 +9,7 @@ from support.image import capture
 from support.server import CARD, images
 
 from pcifma.access.fixture import Fixture
-from pcifma.access.open import open_fixture
+from pcifma.access.playback import open_fixture
 from pcifma.access.seam import Record
 from pcifma.event.ereport import FABRIC_CLASS, Ereport
 from pcifma.plugin.loader import builtin

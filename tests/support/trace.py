@@ -50,7 +50,9 @@ def enter(
     return Enter(0, tid, comm, time_us * 1000, layer, command, words, behind0, behind1, (n,) if n else (), buffer)
 
 
-def leave(result: int = 0, *, tid: int = 1, time_us: int = 10, op: int | None = None, again: tuple[int, ...] = (), layer: Layer = "kernel") -> Exit:
+def leave(
+    result: int = 0, *, tid: int = 1, time_us: int = 10, op: int | None = None, again: tuple[int, ...] = (), layer: Layer = "kernel"
+) -> Exit:
     """Return a return record; *again* are the words behind the first argument after the call."""
     return Exit(0, tid, "xl", time_us * 1000, layer, result, op, again)
 
