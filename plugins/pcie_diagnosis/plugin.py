@@ -16,10 +16,12 @@ import msgspec
 
 from pcifma.plugin import Case, Ereport, Fabric, Function, ListEvent, Services, Suspect, fmri, message_code
 
+from .check import load
 from .exercise import Hypothesis, Seen, Verdict, seen, verdicts
 from .place import find, home
 from .rate import Direction, Tally, bits_per_second, direction, marginal
-from .rule import Fault, LinkSuspect, Rules, load
+from .removal import Removals
+from .rule import Fault, Rules
 
 RULES = Path(__file__).with_name("rules.yaml")
 LOOK_S = 1.0  # the fast tier's interval
@@ -43,6 +45,7 @@ class Diagnosis:
     def __init__(self, services: Services, rules: Rules) -> None:
         self._services = services
         self._rules = rules
+        self._removals = Removals(rules, services.fabric)
         self._window_s = float(str(services.properties.get("window", 5.0)))
 
     def recv(self, event: Ereport | ListEvent) -> None:
@@ -72,7 +75,8 @@ class Diagnosis:
         return {}
 
     def topo(self, fabric: Fabric) -> None:
-        """Relations are asked of the fabric when they are needed."""
+        """Remember what has gone: for a while its errors are judged on the fabric that it was on."""
+        self._removals.topo(fabric, self._services.now_ns())
 
     # Corrected errors of links.
 
@@ -118,17 +122,15 @@ class Diagnosis:
         case = self._services.open_case(f"link:{of}")
         case.add_ereport(event)
         for row in self._rules.link.suspects:
-            case.add_suspect(self._link_suspect(row, places[row.part]))
+            case.add_suspect(_suspect(fabric, row.class_, places[row.part], row.weight))
         code = self._code(frozenset(row.class_ for row in self._rules.link.suspects))
         case.solve(code, severity=self._rules.link.severity, urgency=self._rules.link.urgency)
-
-    def _link_suspect(self, row: LinkSuspect, function: Function) -> Suspect:
-        return self._suspect(row.class_, function, row.weight)
 
     # Everything else.
 
     def _collect(self, event: Ereport) -> None:
-        part = home(self._services.fabric, event.device)
+        fabric = self._removals.fabric(self._services.fabric, event.device, self._services.now_ns())
+        part = home(fabric, event.device)
         events = self._events(part)
         if len(events) >= KEPT:
             self._services.count("beyond")
@@ -142,17 +144,20 @@ class Diagnosis:
         return _EVENTS.decode(kept) if kept else []
 
     def _judge(self, part: str, events: Sequence[Ereport]) -> None:
-        by_uuid = {event.uuid: event for event in events}
-        evidence = [seen(event) for event in events]
+        fabric = self._removals.fabric(self._services.fabric, part, self._services.now_ns())
+        kept = self._removals.unexplained(fabric, events, self._services.now_ns())
+        self._services.count("explained-by-removal", len(events) - len(kept))
+        by_uuid = {event.uuid: event for event in kept}
+        evidence = [seen(event) for event in kept]
         explained: set[str] = set()
-        for verdict in verdicts(self._rules, self._services.fabric, evidence):
+        for verdict in verdicts(self._rules, fabric, evidence):
             explained |= verdict.explains
-            self._accuse(verdict, [by_uuid[uuid] for uuid in by_uuid if uuid in verdict.explains])
+            self._accuse(fabric, verdict, [by_uuid[uuid] for uuid in by_uuid if uuid in verdict.explains])
         left = [one for one in evidence if one.uuid not in explained]
         if left:
-            self._leave_open(part, left, by_uuid)
+            self._leave_open(fabric, part, left, by_uuid)
 
-    def _accuse(self, verdict: Verdict, events: Sequence[Ereport]) -> None:
+    def _accuse(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport]) -> None:
         best = verdict.suspects[0][0]
         key = f"{best.fault.id}:{best.function.bdf}"
         known = self._case_of(key)
@@ -164,7 +169,7 @@ class Diagnosis:
             for event in events:
                 case.add_ereport(event)
             for hypothesis, percent in verdict.suspects:
-                case.add_suspect(self._suspect(hypothesis.fault.class_, hypothesis.function, percent))
+                case.add_suspect(_suspect(fabric, hypothesis.fault.class_, hypothesis.function, percent))
             self._keep_chain(case, best, verdict)
             code = self._code(frozenset(h.fault.class_ for h, _ in verdict.suspects))
             case.solve(code, severity=best.fault.severity, urgency=_urgency(best.fault, events))
@@ -178,14 +183,14 @@ class Diagnosis:
             return True
         return self._services.serd(key, fault.serd.n, fault.serd.t_s).record(events[0])
 
-    def _leave_open(self, part: str, left: Sequence[Seen], by_uuid: Mapping[str, Ereport]) -> None:
+    def _leave_open(self, fabric: Fabric, part: str, left: Sequence[Seen], by_uuid: Mapping[str, Ereport]) -> None:
         fault = next(fault for fault in self._rules.faults if not fault.symptoms)
-        function = find(self._services.fabric, left[0].device)
+        function = find(fabric, left[0].device)
         case = self._case_of(f"{fault.id}:{part}")
         fresh = case is None and function is not None and not all(one.first_look for one in left)
         if fresh and function is not None:
             case = self._services.open_case(f"{fault.id}:{part}")
-            case.add_suspect(self._suspect(fault.class_, function, 100))
+            case.add_suspect(_suspect(fabric, fault.class_, function, 100))
         if case is not None:
             for one in left:
                 case.add_ereport(by_uuid[one.uuid])
@@ -197,21 +202,6 @@ class Diagnosis:
     def _case_of(self, key: str) -> Case | None:
         # A published case stays open under its key until it is repaired, so the same fault tells nobody twice.
         return next((case for case in self._services.cases() if case.key == key), None)
-
-    def _suspect(self, class_: str, function: Function, certainty: int) -> Suspect:
-        fabric = self._services.fabric
-        detector = fmri.detector(fabric, function)
-        resource = fmri.hc(fabric, function)
-        return Suspect(
-            class_=class_,
-            certainty=certainty,
-            status="faulty",
-            device=str(function.bdf),
-            asru=f"dev:///{detector['device-path']}",
-            fru=resource,
-            location=function.slot.label if function.slot is not None else "",
-            resource=resource,
-        )
 
     def _code(self, classes: frozenset[str]) -> str:
         found = self._rules.code_of(classes)
@@ -232,3 +222,18 @@ def _urgency(fault: Fault, events: Sequence[Ereport]) -> str:
     if fault.urgency == "now" and all(event.first_look for event in events):
         return "working-hours"  # it may have happened weeks ago
     return fault.urgency
+
+
+def _suspect(fabric: Fabric, class_: str, function: Function, certainty: int) -> Suspect:
+    detector = fmri.detector(fabric, function)
+    resource = fmri.hc(fabric, function)
+    return Suspect(
+        class_=class_,
+        certainty=certainty,
+        status="faulty",
+        device=str(function.bdf),
+        asru=f"dev:///{detector['device-path']}",
+        fru=resource,
+        location=function.slot.label if function.slot is not None else "",
+        resource=resource,
+    )

@@ -1,8 +1,9 @@
 """Corrected errors of a link, judged as a rate: is one direction worse than the specification allows?
 
 A latch holds one error a look, so a poller counts errored looks: with k of n looks errored, errors come at lambda = -ln(1 - k/n) / dt,
-at least that when k = n. A counter's exact number stands beside it. The lower bound of k is taken (k less two standard deviations
-of a Poisson count), so that chance alone convicts a good link less than once in forty windows, and the factor makes that never.
+at least that when k = n. A counter's exact number stands beside it. The lower bound of k/n is taken (Wilson, two standard
+deviations; it stays below 1 when k = n), so that chance alone convicts a good link less than once in forty windows, and the factor
+makes that never. Both ends of a link, several bits and all Functions of a device may speak of one error: a look counts once.
 """
 
 from __future__ import annotations
@@ -40,16 +41,15 @@ class Tally(msgspec.Struct):
 
     minutes: dict[int, tuple[int, int]] = {}
     last_tick: int = -1
-    last_device: str = ""
 
     def add(self, event: Ereport, now_s: float) -> None:
-        """Count *event*; several bits of one Function in one look are one errored look."""
+        """Count *event*; whatever one look saw of this direction is one errored look, an exact count stands beside it."""
         minute = int(now_s // BUCKET_S)
         looks, exact = self.minutes.get(minute, (0, 0))
-        again = (event.tick, event.device) == (self.last_tick, self.last_device)
+        again = event.tick == self.last_tick
         counted = event.count if event.count > 1 else 0
         self.minutes[minute] = (looks + (not again and not counted), exact + counted)
-        self.last_tick, self.last_device = event.tick, event.device
+        self.last_tick = self.last_tick if counted else event.tick
 
     def within(self, window_s: float, now_s: float) -> tuple[int, int]:
         """(errored looks, exact count) of the last *window_s* seconds."""
@@ -106,10 +106,17 @@ def marginal(rules: Link, tally: Tally, *, bits: float, now_s: float, look_s: fl
 
 def rate_at_least(looks: int, exact: int, window_s: float, look_s: float) -> float:
     """Errors a second, lower bound, from *looks* errored looks and *exact* counted errors in *window_s*, a look each *look_s*."""
-    n = max(1.0, window_s / look_s)
-    k = min(max(0.0, looks - _DEVIATIONS * math.sqrt(looks)), n - 0.5)
+    share = _wilson_lower(looks, max(1.0, window_s / look_s))
     counted = max(0.0, exact - _DEVIATIONS * math.sqrt(exact))
-    return -math.log1p(-k / n) / look_s + counted / window_s
+    return -math.log1p(-share) / look_s + counted / window_s
+
+
+def _wilson_lower(k: float, n: float) -> float:
+    # E. B. Wilson (1927): the lower end of the score interval of a share; n / (n + z^2) where k = n.
+    share, z2 = min(k / n, 1.0), _DEVIATIONS**2
+    centre = share + z2 / (2 * n)
+    half = _DEVIATIONS * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, (centre - half) / (1 + z2 / n))
 
 
 def _sorted(windows: Sequence[float]) -> list[float]:

@@ -1,0 +1,133 @@
+"""Reading the rules, and all that can be wrong with them: shape, unknown names, what is never reached, what contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pcifma.plugin import CAPABILITIES, PluginError, load_data
+
+from .rule import ROLES, Fault, Rules, Symptom, merged
+
+# Classes that no register table makes: other plugins' own, and the core's.
+_OTHERS = ("io.pci.fabric", "io.pci.unknown", "io.pciex.unknown", "io.pciex.recovery", "io.pciex.rc.irq-lost")
+_OURS = ("ereport.io.pci.", "ereport.io.pciex.", "ereport.io.pcix.")
+# Which roles have something at a place. A role that is not named here may have it.
+_NO_PARTNER = frozenset({"root_port", "rciep", "rcec"})
+_NO_BELOW = frozenset({"endpoint", "legacy_endpoint", "rciep", "rcec"})
+
+
+def load(path: Path, site: Path | None = None) -> Rules:
+    """The built-in rules, with a site's faults added or put in place of those with the same id. PluginError names every mistake."""
+    data = load_data(path)
+    if site is not None:
+        data = merged(data, load_data(site), site)
+    mistakes = list(_shape(data))
+    if not mistakes:
+        rules = msgspec.convert(data, Rules, strict=False)
+        mistakes = list(check(rules))
+    if mistakes:
+        raise PluginError("; ".join(f"{site or path}: {mistake}" for mistake in mistakes))
+    return rules
+
+
+# msgspec stops at the first mistake; part by part it finds one in each.
+def _shape(data: Any) -> Iterator[str]:
+    if not isinstance(data, dict) or not isinstance(data.get("faults"), list):
+        yield "$: an object with version, explained, removal, link, faults and codes"
+        return
+    for n, fault in enumerate(data["faults"]):
+        yield from _converted(fault, Fault, f"$.faults[{n}]")
+    yield from _converted({**data, "faults": []}, Rules, "$")
+
+
+def _converted(data: Any, kind: type, where: str) -> Iterator[str]:
+    try:
+        msgspec.convert(data, kind, strict=False)
+    except msgspec.ValidationError as err:
+        what, _, place = str(err).partition(" - at `$")
+        yield f"{where}{place.rstrip('`')}: {what}"
+
+
+def check(rules: Rules) -> Iterator[str]:
+    """Every mistake, as `$.path: what`: doubled ids, unknown names, impossible numbers, what can never be reached."""
+    seen: set[str] = set()
+    for n, fault in enumerate(rules.faults):
+        where = f"$.faults[{n}]"
+        if fault.id in seen:
+            yield f"{where}.id: {fault.id!r} stands twice"
+        seen.add(fault.id)
+        yield from _check_fault(fault, where)
+        for m, symptom in enumerate(fault.symptoms):
+            yield from _check_symptom(rules, fault, symptom, f"{where}.symptoms[{m}]")
+    yield from _check_twins(rules)
+    if sum(not fault.symptoms for fault in rules.faults) != 1:
+        yield "$.faults: exactly one without symptoms must be there, for what nothing else explains"
+    yield from _check_link(rules)
+    yield from _check_codes(rules)
+
+
+def _check_fault(fault: Fault, where: str) -> Iterator[str]:
+    if not fault.class_.startswith(("fault.", "defect.")) or len(fault.class_) > 100:
+        yield f"{where}.class: {fault.class_!r} is no fault class: fault.… or defect.…, at most 100 characters"
+    yield from (f"{where}.roles: no role is called {role!r}: there are {', '.join(ROLES)}" for role in fault.roles if role not in ROLES)
+    if not fault.roles:
+        yield f"{where}.roles: empty, so the fault is never found"
+    if fault.prior < 0 or (fault.prior > 0) != bool(fault.symptoms):
+        yield f"{where}.prior: a fault with symptoms has a prior above 0, one without has 0"
+    if fault.serd is not None and (fault.serd.n < 0 or fault.serd.t_s <= 0):
+        yield f"{where}.serd: n is 0 or more, t_s above 0"
+
+
+def _check_symptom(rules: Rules, fault: Fault, symptom: Symptom, where: str) -> Iterator[str]:
+    if not 0 < symptom.p < 1:
+        yield f"{where}.p: {symptom.p} must lie between 0 and 1"
+    if not symptom.class_.startswith("ereport."):
+        yield f"{where}.class: {symptom.class_!r} is no ereport class"
+    elif symptom.class_.startswith(_OURS) and not any(fnmatchcase(f"ereport.{name}", symptom.class_) for name in _known()):
+        yield f"{where}.class: no ereport is called {symptom.class_}: docs/events.md has all"
+    if rules.explains_away(symptom.class_) or rules.is_link(symptom.class_):
+        yield f"{where}.class: {symptom.class_} never gets here: it is in $.explained or $.link"
+    without = {"partner": _NO_PARTNER, "above": _NO_PARTNER, "root": _NO_PARTNER, "below": _NO_BELOW}.get(symptom.at, frozenset())
+    if fault.roles and set(fault.roles) <= without:
+        yield f"{where}.at: there is nothing at {symptom.at!r} of {', '.join(fault.roles)}"
+
+
+def _known() -> set[str]:
+    return {f.ereport for c in CAPABILITIES.values() for r in c.registers for f in r.fields if f.ereport} | set(_OTHERS)
+
+
+def _check_twins(rules: Rules) -> Iterator[str]:
+    # Two faults that show the very same on the same role cannot be told apart: one of them is dead text.
+    for n, fault in enumerate(rules.faults):
+        for other in rules.faults[:n]:
+            same = fault.symptoms and sorted(map(repr, fault.symptoms)) == sorted(map(repr, other.symptoms))
+            if same and set(fault.roles) & set(other.roles):
+                yield f"$.faults[{n}]: shows the same as {other.id!r} on the same roles: they can never be told apart"
+
+
+def _check_link(rules: Rules) -> Iterator[str]:
+    link = rules.link
+    if not 0 < link.bit_error_rate < 1 or link.factor < 1 or link.least < 1:
+        yield "$.link: bit_error_rate lies between 0 and 1, factor and least are 1 or more"
+    if not link.windows_s or min(link.windows_s) <= 0:
+        yield "$.link.windows_s: at least one window, each above 0"
+    if not link.suspects or any(row.weight < 1 for row in link.suspects):
+        yield "$.link.suspects: at least one, each of weight 1 or more"
+    yield from (f"$.link: {name} is both receiver and transmitter" for name in sorted(set(link.receiver) & set(link.transmitter)))
+
+
+def _check_codes(rules: Rules) -> Iterator[str]:
+    classes = {fault.class_ for fault in rules.faults} | {row.class_ for row in rules.link.suspects}
+    seen: dict[frozenset[str], str] = {}
+    for dictionary, entries in rules.codes.items():
+        for number, members in entries.items():
+            where = f"$.codes.{dictionary}.{number}"
+            if frozenset(members) in seen:
+                yield f"{where}: the same set as {seen[frozenset(members)]}"
+            seen.setdefault(frozenset(members), where)
+    yield from (f"$.codes: {name} has no code when it stands alone" for name in sorted(classes) if frozenset({name}) not in seen)

@@ -1,0 +1,202 @@
+"""The module in the real engine: cases are opened once, outlive a kill, and follow thresholds, age, removal and site rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from support.desk import Desk
+from support.diagnosis import CARD_A, CARD_B, DOWN_A, DOWN_B, ROOT, UP, plugin, switch
+from support.event import ereport
+from support.fabric import at, bridge, endpoint, fabric_of, root_port
+from support.image import DOWNSTREAM, UPSTREAM
+
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+from pcifma.event.identity import ereport_uuid
+from pcifma.fmd.rehearsal import registration
+
+SECOND = 1_000_000_000
+DeskMaker = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[DeskMaker]:
+    made: list[Desk] = []
+
+    def make(**properties: Any) -> Desk:
+        one = Desk(tmp_path / "log", fabric=switch())
+        made.append(one)
+        register(one, **properties)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def register(desk: Desk, **properties: Any) -> None:
+    row = registration(plugin())
+    desk.engine.register(msgspec_replace(row, {**row.properties, **properties}))
+
+
+def msgspec_replace(row: Any, properties: dict[str, Any]) -> Any:
+    return type(row)(row.name, row.version, row.open, row.subscribe, properties)
+
+
+def event(leaf: str, device: str, n: int = 0, **changes: Any) -> Ereport:
+    class_ = f"ereport.io.{leaf}" if leaf.startswith("pci.") else f"ereport.io.pciex.{leaf}"
+    identity = ereport_uuid("h", "b", device, leaf, 0, occurrence=n)
+    plain = {"class_": class_, "device": device, "uuid": identity, "severity": "nonfatal", "payload": {}}
+    return msgspec.structs.replace(ereport(n), **{**plain, **changes})
+
+
+def happen(desk: Desk, *events: Ereport, wait_s: float = 10) -> None:
+    desk.log_events(*events)
+    desk.settle()
+    desk.clock.wait_until(desk.clock.boot_ns() + int(wait_s * SECOND))
+    desk.settle()
+
+
+def cases(desk: Desk) -> list[ListEvent]:
+    return [one for one in desk.log.reader().lists() if one.class_ == "list.suspect"]
+
+
+def suspects(desk: Desk) -> list[tuple[str, str]]:
+    return [(case.fault_list[0].class_, case.fault_list[0].device) for case in cases(desk)]
+
+
+def malformed(n: int = 0, **changes: Any) -> Ereport:
+    return event("tl.mtlp", DOWN_A, n, **{"severity": "fatal", "payload": {"tlp-requester": CARD_A}, **changes})
+
+
+def test_fault_opens_one_case_at_the_sender(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, malformed())
+    assert suspects(one) == [("fault.io.pciex.device-interr", CARD_A)]
+    assert cases(one)[0].code == "PCIEX-8000-0A"
+
+
+def test_same_fault_again_is_the_same_case(desk: DeskMaker) -> None:
+    one = desk()
+    for n in range(3):
+        happen(one, malformed(n))
+    assert len(cases(one)) == 1
+
+
+def test_killed_daemon_goes_on_with_its_exercise_and_opens_no_second_case(desk: DeskMaker) -> None:
+    one = desk()
+    one.log_events(malformed())
+    one.settle()
+    one.crash()
+    register(one)
+    one.clock.wait_until(one.clock.boot_ns() + 10 * SECOND)
+    one.settle()
+    one.crash()
+    register(one)
+    happen(one, malformed(1))
+    assert len(cases(one)) == 1
+
+
+def test_threshold_is_counted_once_an_exercise(desk: DeskMaker) -> None:
+    one = desk()
+    for n in range(3):
+        happen(one, *(event("tl.ptlp", device, n, payload={"tlp-requester": CARD_B}) for device in (DOWN_B, UP, ROOT)))
+    assert cases(one) == []
+    happen(one, event("tl.ptlp", ROOT, 3, payload={"tlp-requester": CARD_B}))
+    assert suspects(one) == [("fault.io.pciex.device-interr-unaf", CARD_B)]
+
+
+def test_evidence_of_unknown_age_convicts_only_where_it_is_fatal(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.cto", ROOT, first_look=True, payload={"tlp-target": CARD_A}))
+    assert cases(one) == []
+    happen(one, malformed(first_look=True))
+    assert [case.urgency for case in cases(one)] == ["working-hours"]
+
+
+def test_residue_is_no_evidence(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.ur", ROOT, residue=True, first_look=True, severity="info"))
+    assert cases(one) == []
+
+
+def test_unexplained_is_kept_and_pages_nobody(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.dmwb", ROOT))
+    assert [(case.fault_list[0].class_, case.urgency) for case in cases(one)] == [("defect.pcifma.unexplained", "never-mind")]
+
+
+def test_marginal_direction_seen_at_both_ends_is_one_case(desk: DeskMaker) -> None:
+    one = desk()
+    one.log_events(event("pci.fabric", CARD_A, payload={"pcie_link_status": 0x0011}))
+    for n in range(40):
+        happen(one, event("pl.re", CARD_A, n, severity="correctable"), event("dl.rto", DOWN_A, n, severity="correctable"), wait_s=2)
+    (case,) = cases(one)
+    assert next((s.class_, s.device) for s in case.fault_list) == ("fault.io.pciex.bus-linkerr-corr", CARD_A)
+    assert {s.device for s in case.fault_list} == {CARD_A, DOWN_A}
+
+
+def without_card_a() -> Any:
+    return fabric_of(
+        root_port(ROOT, 1, 4, slot=3),
+        bridge(UP, UPSTREAM, 2, 4),
+        bridge(DOWN_A, DOWNSTREAM, 3, 3),
+        bridge(DOWN_B, DOWNSTREAM, 4, 4),
+        endpoint(CARD_B),
+    )
+
+
+def test_errors_of_a_removed_device_are_explained_by_its_removal(desk: DeskMaker) -> None:
+    one = desk()
+    one.engine.topo(without_card_a())
+    happen(one, event("tl.ur", DOWN_A), event("tl.cto", ROOT), event("tl.cto", CARD_A))
+    assert cases(one) == []
+    assert one.engine.statistics("pcie_diagnosis")["explained-by-removal"] == 3
+
+
+def test_errors_long_after_a_removal_are_not_explained_by_it(desk: DeskMaker) -> None:
+    one = desk()
+    one.engine.topo(without_card_a())
+    one.clock.wait_until(one.clock.boot_ns() + 120 * SECOND)
+    happen(one, event("tl.cto", ROOT, payload={"tlp-target": CARD_B}))
+    assert suspects(one) == [("fault.io.pciex.device-noresp", CARD_B)]
+
+
+def test_surprise_down_names_the_device_that_is_gone_by_then(desk: DeskMaker) -> None:
+    one = desk()
+    one.log_events(event("dl.sd", DOWN_A, severity="fatal"))
+    one.engine.topo(without_card_a())
+    happen(one)
+    assert {s.device for s in cases(one)[0].fault_list} == {CARD_A}
+    assert at(CARD_A) not in one.engine.fabric.functions
+
+
+def test_removal_below_one_port_explains_nothing_of_another(desk: DeskMaker) -> None:
+    one = desk()
+    one.engine.topo(without_card_a())
+    happen(one, event("tl.ur", DOWN_B), event("int.ue", CARD_B, severity="fatal"))
+    assert ("fault.io.pciex.device-interr", CARD_B) in suspects(one)
+
+
+def test_site_rules_are_used_and_their_version_is_kept_with_the_case(desk: DeskMaker, tmp_path: Path) -> None:
+    symptom = {"class": "ereport.io.pciex.tl.dmwb", "at": "self", "p": 0.9}
+    fault = {"id": "own", "class": "fault.io.pciex.device-interr", "roles": ["root_port"], "prior": 9, "severity": "Minor"}
+    site = tmp_path / "site.yaml"
+    site.write_text(yaml.safe_dump({"version": "9", "faults": [{**fault, "urgency": "never-mind", "symptoms": [symptom]}]}))
+    one = desk(rules=str(site))
+    happen(one, event("tl.dmwb", ROOT))
+    assert suspects(one) == [("fault.io.pciex.device-interr", ROOT)]
+    kept = one.log.reader().state("pcie_diagnosis")[("buffer", f"why:{cases(one)[0].uuid}")]
+    assert msgspec.json.decode(kept)["rules"].endswith("+9")
+
+
+def test_broken_site_rules_stop_the_module_and_say_why(desk: DeskMaker, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("faults: 3\n")
+    one = desk(rules=str(site))
+    assert "site.yaml" in str(one.engine.modules["pcie_diagnosis"].failed)

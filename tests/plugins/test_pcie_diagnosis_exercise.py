@@ -1,0 +1,133 @@
+"""Places on the fabric, and which faults explain what was seen together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from support.diagnosis import CARD_A, CARD_B, DOWN_A, DOWN_B, ROOT, UP, part, rules, seen, switch
+from support.event import ereport
+from support.fabric import at, endpoint, fabric_of, root_port
+
+if TYPE_CHECKING:
+    from plugins.pcie_diagnosis.exercise import Seen, Verdict
+
+
+@pytest.mark.parametrize(
+    ("device", "place", "there"),
+    [
+        (CARD_A, "self", {CARD_A}),
+        (CARD_A, "partner", {DOWN_A}),
+        (CARD_A, "above", {DOWN_A, UP, ROOT}),
+        (CARD_A, "root", {ROOT}),
+        (CARD_A, "below", set()),
+        (DOWN_A, "below", {CARD_A}),
+        (ROOT, "below", {UP, DOWN_A, DOWN_B, CARD_A, CARD_B}),
+        (ROOT, "partner", set()),
+        (ROOT, "root", set()),
+    ],
+)
+def test_place_is_seen_from_the_part_at_fault(device: str, place: str, there: set[str]) -> None:
+    fabric = switch()
+    assert part("place").related(fabric, fabric[at(device)], place) == there
+
+
+def test_home_is_the_root_port_and_of_an_unknown_device_itself() -> None:
+    assert {part("place").home(switch(), device) for device in (CARD_A, DOWN_B, ROOT)} == {ROOT}
+    assert part("place").home(switch(), "0000:99:00.0") == "0000:99:00.0"
+    assert part("place").home(switch(), "dom7") == "dom7"
+
+
+def test_home_of_an_integrated_endpoint_is_its_root_bus() -> None:
+    assert part("place").home(fabric_of(endpoint("0000:00:05.0", 0x9)), "0000:00:05.0") == "0000:00"
+
+
+def judged(*evidence: Seen) -> list[Verdict]:
+    found: list[Verdict] = part("exercise").verdicts(rules(), switch(), evidence)
+    return found
+
+
+def blamed(*evidence: Seen) -> list[tuple[str, str]]:
+    return [(v.suspects[0][0].fault.id, str(v.suspects[0][0].function.bdf)) for v in judged(*evidence)]
+
+
+def test_malformed_tlp_blames_who_sent_it_not_who_says_so() -> None:
+    assert blamed(seen("tl.mtlp", DOWN_A, severity="fatal", requester=CARD_A)) == [("internal", CARD_A)]
+
+
+def test_timeout_blames_the_completer_of_the_header_log() -> None:
+    assert blamed(seen("tl.cto", ROOT, requester=ROOT, target=CARD_B)) == [("no-response", CARD_B)]
+
+
+def test_timeout_without_a_header_log_lists_the_possible_completers() -> None:
+    (verdict,) = judged(seen("tl.cto", ROOT))
+    assert len(verdict.suspects) == 3
+    assert {CARD_A, CARD_B} <= {str(h.function.bdf) for h, _ in verdict.suspects}
+    assert sum(percent for _, percent in verdict.suspects) in range(98, 103)
+
+
+def test_surprise_down_explains_the_timeouts_that_follow() -> None:
+    verdicts = judged(seen("dl.sd", DOWN_A, severity="fatal"), seen("tl.cto", ROOT, target=CARD_A))
+    assert [str(v.suspects[0][0].function.bdf) for v in verdicts] == [CARD_A]
+    assert len(verdicts[0].explains) == 2
+
+
+def test_poison_through_three_ports_is_one_verdict_at_its_source() -> None:
+    passing = [seen("tl.ptlp", device, requester=CARD_B) for device in (DOWN_B, UP, ROOT)]
+    assert blamed(*passing) == [("poison-source", CARD_B)]
+
+
+def test_two_simultaneous_faults_are_two_verdicts() -> None:
+    found = blamed(seen("tl.mtlp", DOWN_A, severity="fatal", requester=CARD_A), seen("tl.cto", ROOT, target=CARD_B))
+    assert sorted(found) == [("internal", CARD_A), ("no-response", CARD_B)]
+
+
+def test_order_of_the_evidence_means_nothing() -> None:
+    evidence = [seen("dl.sd", DOWN_A), seen("tl.cto", ROOT, target=CARD_A), seen("tl.ptlp", UP, requester=CARD_B)]
+    forward, backward = judged(*evidence), judged(*reversed(evidence))
+    assert [v.explains for v in forward] == [v.explains for v in backward]
+
+
+@pytest.mark.parametrize("leaf", ["tl.cto", "dl.sd", "tl.mtlp", "tl.ptlp"])
+def test_guest_evidence_alone_convicts_no_part_of_the_host(leaf: str) -> None:
+    for verdict in judged(seen(leaf, CARD_A, guest=True, severity="fatal"), seen("tl.ur", CARD_A, guest=True)):
+        assert {str(h.function.bdf) for h, _ in verdict.suspects} == {CARD_A}
+
+
+def test_the_same_evidence_of_the_host_may_convict_the_root_port() -> None:
+    assert ROOT in {str(h.function.bdf) for v in judged(seen("tl.cto", CARD_A)) for h, _ in v.suspects}
+
+
+def test_what_was_looked_for_and_not_seen_is_told() -> None:
+    (verdict,) = judged(seen("tl.cto", ROOT, target=CARD_A))
+    assert verdict.missing == () or all(" at " in line for line in verdict.missing)
+    (internal,) = judged(seen("tl.mtlp", DOWN_A, severity="fatal", requester=CARD_A))
+    assert f"ereport.io.pciex.int.ue at {CARD_A}" in internal.missing
+
+
+def test_shadows_are_no_evidence() -> None:
+    assert judged(seen("rc.fe-msg", ROOT, severity="fatal"), seen("pci.sec-rserr", ROOT)) == []
+
+
+def test_what_no_fault_shows_stays_unexplained() -> None:
+    assert judged(seen("tl.dmwb", ROOT)) == []
+
+
+def test_deleting_a_rule_group_loses_its_class() -> None:
+    whole = rules()
+    without = msgspec.structs.replace(whole, faults=[f for f in whole.faults if f.id not in ("no-response", "root-no-response")])
+    evidence = [seen("tl.cto", ROOT, target=CARD_B)]
+    found = part("exercise").verdicts(without, switch(), evidence)
+    assert all(v.suspects[0][0].fault.id != "no-response" for v in found)
+
+
+def test_error_source_names_the_requester() -> None:
+    payload = {"source-id": 0x0300, "source-valid": True}
+    one = part("exercise").seen(ereport(device=ROOT, payload=payload))
+    assert one.named == {"source": CARD_A, "requester": CARD_A}
+
+
+def test_a_port_without_children_and_a_lone_card_are_judged_too() -> None:
+    fabric = fabric_of(root_port(ROOT, 1, 1))
+    assert part("exercise").verdicts(rules(), fabric, [seen("int.ue", ROOT, severity="fatal")])[0].suspects[0][0].fault.id == "internal"

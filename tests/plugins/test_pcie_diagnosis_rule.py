@@ -1,0 +1,133 @@
+"""The rules file: what is built in passes, every mistake is named with its place, a site's file adds and replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.diagnosis import part, plugin, rules
+
+from pcifma.errors import PluginError
+
+BUILT_IN = plugin().path / "rules.yaml"
+
+
+def written(tmp_path: Path, data: Any) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def changed(tmp_path: Path, **faults: dict[str, Any]) -> Path:
+    data = yaml.safe_load(BUILT_IN.read_text())
+    for fault in data["faults"]:
+        fault.update(faults.get(fault["id"].replace("-", "_"), {}))
+    return written(tmp_path, data)
+
+
+def complaint(path: Path, site: Path | None = None) -> str:
+    with pytest.raises(PluginError) as caught:
+        part("check").load(path, site)
+    return str(caught.value)
+
+
+def test_built_in_rules_are_without_a_mistake() -> None:
+    assert list(part("check").check(rules())) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": "link-down"}, "'link-down' stands twice"),
+        ({"class": "ereport.x"}, "is no fault class"),
+        ({"roles": ["gpu"]}, "no role is called 'gpu'"),
+        ({"roles": []}, "never found"),
+        ({"prior": 0}, "a prior above 0"),
+        ({"serd": {"n": 1, "t_s": 0}}, "t_s above 0"),
+        ({"symptoms": [{"class": "ereport.io.pciex.tl.mtlp", "at": "self", "p": 1.0}]}, "must lie between 0 and 1"),
+        ({"symptoms": [{"class": "io.pciex.tl.mtlp", "at": "self", "p": 0.5}]}, "is no ereport class"),
+        ({"symptoms": [{"class": "ereport.io.pciex.tl.mtpl", "at": "self", "p": 0.5}]}, "no ereport is called ereport.io.pciex.tl.mtpl"),
+        ({"symptoms": [{"class": "ereport.io.pciex.rc.fe-msg", "at": "self", "p": 0.5}]}, "never gets here"),
+        ({"symptoms": [{"class": "ereport.io.pciex.pl.re", "at": "self", "p": 0.5}]}, "never gets here"),
+        ({"roles": ["root_port"], "symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "above", "p": 0.5}]}, "nothing at 'above'"),
+        ({"roles": ["endpoint"], "symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "below", "p": 0.5}]}, "nothing at 'below'"),
+        ({"symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "beside", "p": 0.5}]}, "$.faults[0].symptoms[0].at"),
+        ({"colour": "red"}, "unknown field `colour`"),
+    ],
+)
+def test_mistake_is_named_with_its_place(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    text = complaint(changed(tmp_path, internal=change))
+    assert said in text and "rules.yaml: $" in text
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    text = complaint(changed(tmp_path, internal={"prior": -1}, link_down={"roles": ["gpu"]}, pci_device={"class": "x"}))
+    assert all(said in text for said in ("$.faults[0].prior", "$.faults[1].roles", "is no fault class"))
+
+
+def test_mistakes_of_shape_in_two_faults_are_both_named(tmp_path: Path) -> None:
+    text = complaint(changed(tmp_path, internal={"prior": "much"}, link_down={"severity": "Awful"}))
+    assert "$.faults[0].prior" in text and "$.faults[1].severity" in text
+
+
+def test_faults_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
+    data = yaml.safe_load(BUILT_IN.read_text())
+    data["faults"].append({**data["faults"][0], "id": "again"})
+    assert "shows the same as 'internal'" in complaint(written(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bit_error_rate": 0}, "between 0 and 1"),
+        ({"windows_s": []}, "$.link.windows_s"),
+        ({"suspects": []}, "$.link.suspects"),
+        ({"receiver": ["ereport.io.pciex.dl.rto"]}, "both receiver and transmitter"),
+    ],
+)
+def test_mistake_in_link_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    data = yaml.safe_load(BUILT_IN.read_text())
+    data["link"].update(change)
+    assert said in complaint(written(tmp_path, data))
+
+
+def test_class_without_a_code_and_a_set_with_two_are_named(tmp_path: Path) -> None:
+    data = yaml.safe_load(BUILT_IN.read_text())
+    data["codes"]["PCIFMA"][90] = data["codes"]["PCIEX"].pop(0)
+    data["codes"]["PCIFMA"][91] = ["fault.io.pciex.device-invreq"]
+    data["codes"]["PCIFMA"].pop(90)
+    text = complaint(written(tmp_path, data))
+    assert "fault.io.pciex.device-interr has no code" in text and "$.codes.PCIFMA.91: the same set as $.codes.PCIEX.8" in text
+
+
+def test_file_that_is_no_object_is_one_line(tmp_path: Path) -> None:
+    assert "$: an object" in complaint(written(tmp_path, ["faults"]))
+
+
+def own_fault(**changes: Any) -> dict[str, Any]:
+    symptom = {"class": "ereport.site.thermal", "at": "self", "p": 0.9}
+    plain = {"id": "hot", "class": "fault.io.pciex.device-interr", "roles": ["endpoint"], "prior": 10, "severity": "Minor"}
+    return {**plain, "urgency": "never-mind", "symptoms": [symptom], **changes}
+
+
+def test_site_adds_a_fault(tmp_path: Path) -> None:
+    found = part("check").load(BUILT_IN, written(tmp_path, {"version": "7", "faults": [own_fault()]}))
+    assert [fault.id for fault in found.faults][-1] == "hot"
+    assert (len(found.faults), found.version) == (len(rules().faults) + 1, f"{rules().version}+7")
+
+
+def test_site_replaces_a_fault_in_its_place(tmp_path: Path) -> None:
+    found = part("check").load(BUILT_IN, written(tmp_path, {"faults": [own_fault(id="internal")]}))
+    assert (found.faults[0].prior, len(found.faults)) == (10, len(rules().faults))
+
+
+def test_site_changes_one_number_of_link_and_removal(tmp_path: Path) -> None:
+    found = part("check").load(BUILT_IN, written(tmp_path, {"link": {"factor": 100}, "removal": {"within_s": 5}}))
+    assert (found.link.factor, found.removal.within_s, found.link.least) == (100, 5, rules().link.least)
+
+
+@pytest.mark.parametrize("data", [["x"], {"fault": []}, {"faults": {}}, {"faults": [{"class": "fault.x"}]}])
+def test_site_file_of_another_shape_is_refused(tmp_path: Path, data: Any) -> None:
+    assert str(tmp_path) in complaint(BUILT_IN, written(tmp_path, data))
