@@ -19,11 +19,16 @@ import msgspec
 
 from pcifma.plugin import Bdf, Ereport, Fabric, Function
 
-from .place import members, related, role
+from .place import below, members, related, role
 from .rule import At, Fault, Rules, Symptom
 
 # A fault that does not show a symptom may still stand beside it: once in ten thousand. Below that two faults are likelier.
 FLOOR = 1e-4
+# Where the log that should name the part is empty or another error's, it may be any of them; where it names a part below, this one
+# may have passed it on; where it names another, it is hardly this one.
+UNNAMED = 0.1
+PASSED_ON = 0.3
+MISNAMED = 0.01
 LIST_LIMIT = 3
 LIST_SHARE = 0.99
 MAX_FAULTS = 4
@@ -40,6 +45,14 @@ class Seen(msgspec.Struct, frozen=True):
     guest: bool
     count: int
     named: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The addresses that a Header Log may give for a part: its own, and those below it."""
+
+    self: frozenset[str]
+    below: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +124,10 @@ def _hypotheses(rules: Rules, fabric: Fabric, evidence: Sequence[Seen]) -> Itera
 
 def _judge(fabric: Fabric, fault: Fault, function: Function, evidence: Sequence[Seen]) -> Hypothesis:
     places: Mapping[At, set[str]] = {at: related(fabric, function, at) for at in {symptom.at for symptom in fault.symptoms}}
+    names = Names(frozenset({str(function.bdf)}), frozenset(str(f.bdf) for f in below(fabric, function)))
     score, explains = math.log(fault.prior), set()
     for one in evidence:
-        chance = max((_chance(symptom, one, function, places) for symptom in fault.symptoms), default=0.0)
+        chance = _explained(fault, one, places, names)
         if chance > 0:
             explains.add(one.uuid)
         score += math.log(chance or FLOOR)
@@ -123,15 +137,26 @@ def _judge(fabric: Fabric, fault: Fault, function: Function, evidence: Sequence[
     return Hypothesis(fault, function, score, frozenset(explains))
 
 
-def _chance(symptom: Symptom, one: Seen, function: Function, places: Mapping[At, set[str]]) -> float:
-    if not symptom.matches(one.class_) or one.device not in places[symptom.at]:
+def _chance(symptom: Symptom, one: Seen, place: set[str], names: Names) -> float:
+    # How often *symptom* shows as *one*, before anything is known of the rest of the fault's symptoms.
+    if not symptom.matches(one.class_) or one.device not in place:
         return 0.0
+    p = symptom.p / len(place)
     if not symptom.names:
-        return symptom.p / len(places[symptom.at])
+        return p
     named = one.named.get(symptom.names)
     if named is None:
-        return symptom.p * 0.1 / len(places[symptom.at])  # the log is empty, or another error's: it could be any of them
-    return symptom.p if named == str(function.bdf) else 0.0
+        return p * UNNAMED
+    if named in names.self:
+        return symptom.p
+    return symptom.p * PASSED_ON if named in names.below else 0.0
+
+
+def _explained(fault: Fault, one: Seen, places: Mapping[At, set[str]], names: Names) -> float:
+    # What names somebody else speaks against this part, even where the fault may show the class without a name.
+    chance = max((_chance(s, one, places[s.at], names) for s in fault.symptoms), default=0.0)
+    told = {one.named[s.names] for s in fault.symptoms if s.names and s.names in one.named and s.matches(one.class_)}
+    return chance if not told or told & (names.self | names.below) else chance * MISNAMED
 
 
 def _certain(fault: Fault, places: Mapping[At, set[str]]) -> list[Symptom]:
