@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -30,9 +31,10 @@ Exit status: 0 nothing found; 1 an error bit other than residue; 2 could not swe
 @plugin_options("source")
 @click.option("--all", "everything", is_flag=True, help="List residue and unread Functions one by one.")
 @click.option("--strict", is_flag=True, help="A Function that sleeps counts as not looked at (exit 3).")
-def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everything: bool, strict: bool) -> int:
+@click.option("--host-root", type=click.Path(path_type=Path), help="Where the host's / is seen from here (in a container).")
+def command(source: str | None, *, as_json: bool, plugins: list[Plugin], everything: bool, strict: bool, host_root: Path | None) -> int:
     """One look at this machine, or at a capture of another: what is latched now."""
-    machine = open_source(source)
+    machine = open_source(source, host_root=host_root)
     for complaint in machine.complaints:
         click.echo(f"pcifma: {clean(complaint)}", err=True)
     poller = Poller(machine, build(machine), plugins)

@@ -142,6 +142,18 @@ def test_machine_without_pci_is_healthy(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[0].split("  ")[2]) == (0, "0 Functions: 0 read")
 
 
+def test_host_seen_from_a_container_is_swept(tmp_path: Path) -> None:
+    for image in images(ce=0x40):
+        directory = tmp_path / "sys/bus/pci/devices" / image.bdf
+        directory.mkdir(parents=True)
+        (directory / "config").write_bytes(image.data)
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/hostname").write_text("outside\n")
+    done = pcifma("sweep", "--json", "--host-root", tmp_path)
+    line = json.loads(done.stdout.splitlines()[1])
+    assert (done.returncode, line["class"], line["host"]) == (1, "ereport.io.pciex.dl.btlp", "outside")
+
+
 def test_replay_prints_events_and_ends_with_a_trailer() -> None:
     done = pcifma("replay", "--json", FIXTURE)
     classes = [json.loads(line)["class"] for line in done.stdout.splitlines()]
