@@ -19,6 +19,15 @@ from pcifma.poll.absence import ASLEEP, REMEDIES
 from pcifma.poll.poller import Look
 from pcifma.regs.bdf import Bdf
 
+# Residue by how its class ends, in a person's words; all else is Unsupported Request with its shadows.
+_RESIDUE = (
+    ((".ma", ".sec-ma", ".sec-rma"), "Received Master Abort"),
+    ((".pl.lane", ".pl.pm", ".pl.rt1-pm", ".pl.rt2-pm"), "Errors of link training on all lanes"),
+    ((".rp-pio.cfg-ur",), "Unsupported Request to the port's own probing"),
+    ((".ht.lf",), "Link Failure of an unused HyperTransport link"),
+    ((".msi.stray",), "MSI left on by firmware"),
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -98,7 +107,7 @@ def _guest(report: Report, device: str) -> Iterator[str]:
 
 def _since(report: Report, device: str, events: Sequence[Ereport]) -> Iterator[str]:
     # How old it may be, and who should have been told.
-    first = next((event for event in events if event.first_look), None)
+    first = next((event for event in events if event.first_look and (event.is_error or event.residue)), None)
     if first is None:
         return
     uptime = report.machine.host.read("/proc/uptime") if report.machine.kind == "live" else None
@@ -130,6 +139,14 @@ def _who(function: Function | None, named: dict[tuple[int, int], str]) -> Iterat
         yield f"VF of {function.physfn}"
 
 
+def _place(device: str, register: str) -> tuple[str, str]:
+    # What the evidence is called, and the command that shows it: a register, or a fact of the host.
+    if "/" in register:
+        path = register.replace("{sysfs}", f"/sys/bus/pci/devices/{device}")
+        return path.rpartition("/")[2], f"cat {path}"
+    return SHORT_NAMES.get(register, register), f"setpci -s {device} {register}" if device.count(":") else ""
+
+
 def _bit(event: Ereport) -> Iterator[str]:
     register, bit = str(event.payload.get("register", "")), event.payload.get("bit")
     name = clean(str(event.payload.get("name", "undefined bit")))
@@ -137,10 +154,13 @@ def _bit(event: Ereport) -> Iterator[str]:
     masked = " (masked)" if event.payload.get("masked") else ""
     residue = " (residue)" if event.residue else ""
     leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
-    where = SHORT_NAMES.get(register, register)
-    proof = f"setpci -s {event.device} {register}" if event.device.count(":") else ""
+    times = f" {event.count} times" if event.count > 1 else ""
+    where, proof = _place(event.device, register)
+    number = f" bit {bit}" if "/" not in register else ""
     indent = " " * (MARGIN + 2)
-    yield f"{indent}{name}{first}  {leaf}  {where} bit {bit}{masked}{residue}    {proof}".rstrip()
+    yield f"{indent}{name}{first}{times}  {leaf}  {where}{number}{masked}{residue}    {proof}".rstrip()
+    if "why" in event.payload:
+        yield f"{indent}{clean(str(event.payload['why']))}"
     if "tlp" in event.payload:
         target = event.payload.get("tlp-target")
         whose = f" (a BAR of {target})" if target and "tlp-address" in event.payload else ""
@@ -158,8 +178,8 @@ def _residue(events: Sequence[Ereport]) -> Iterator[str]:
 
 
 def _residue_name(event: Ereport) -> str:
-    # Unsupported Request, its Device Status shadow and its advisory bit are one thing to a person.
-    return "Received Master Abort" if event.class_.endswith((".ma", ".sec-ma", ".sec-rma")) else "Unsupported Request"
+    # Unsupported Request, its Device Status shadow and its advisory bit are one thing to a person; so are the bits of all lanes.
+    return next((name for ends, name in _RESIDUE if event.class_.endswith(ends)), "Unsupported Request")
 
 
 def _unread(look: Look, *, everything: bool) -> Iterator[str]:

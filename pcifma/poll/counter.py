@@ -60,19 +60,19 @@ class Ledger:
 
     def settle(self, identity: str, news: dict[Key, News], counters: set[Key], now_ns: int) -> None:
         """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count."""
-        fresh = {
-            news[key].finding.class_: news[key].finding.count - self._due(identity, news[key].finding.class_, now_ns)
-            for key in counters & news.keys()
-        }
-        for key, one in list(news.items()):
+        seen = {one.finding.class_ for key, one in news.items() if key not in counters}
+        fresh: dict[str, int] = {}
+        for key in sorted(counters & news.keys()):
+            one = news.pop(key)
             cls = one.finding.class_
-            if key in counters:
-                others = (other.finding.class_ for k, other in news.items() if k not in counters)
-                news[key] = replace(one, finding=replace(one.finding, count=max(1, fresh[cls])), sources=(COUNTER,))
-                if fresh[cls] <= 0 or cls in others:
-                    del news[key]
-            elif not one.finding.payload.get("masked"):  # the kernel counts what is not masked
-                news[key] = self._joined(identity, one, max(0, fresh.get(cls, 0)), now_ns)
+            count = one.finding.count - self._due(identity, cls, now_ns)
+            if cls in seen:
+                fresh[cls] = fresh.get(cls, 0) + max(0, count)
+            elif count > 0:
+                news[key] = replace(one, finding=replace(one.finding, count=count), sources=(COUNTER,))
+        for key in news.keys() - counters:
+            if not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
+                news[key] = self._joined(identity, news[key], fresh.get(news[key].finding.class_, 0), now_ns)
 
     def _due(self, identity: str, cls: str, now_ns: int) -> int:
         told, until_ns = self._told.pop((identity, cls), (0, 0))

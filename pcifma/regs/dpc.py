@@ -53,9 +53,9 @@ STATUS = (
     Field(13, 13, "dpc_sig_sfw_status", "DPC SIG_SFW Status"),
 )
 
-# RP PIO Severity tells uncorrectable (1) from advisory (0).
+# RP PIO Severity tells uncorrectable (1) from advisory (0). Enumeration asks for Functions that are not there.
 RP_PIO = (
-    Field(0, 0, "cfg_ur_cpl", "Cfg UR Cpl", ereport="io.pciex.rp-pio.cfg-ur"),
+    Field(0, 0, "cfg_ur_cpl", "Cfg UR Cpl", ereport="io.pciex.rp-pio.cfg-ur", residue=True),
     Field(1, 1, "cfg_ca_cpl", "Cfg CA Cpl", ereport="io.pciex.rp-pio.cfg-ca"),
     Field(2, 2, "cfg_cto", "Cfg CTO", ereport="io.pciex.rp-pio.cfg-cto"),
     Field(8, 8, "i_o_ur_cpl", "I/O UR Cpl", ereport="io.pciex.rp-pio.io-ur"),

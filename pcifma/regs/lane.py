@@ -1,5 +1,6 @@
 """Registers with a bit for each lane: Secondary PCI Express (PCIe Base Spec 7.7.3) and the Physical Layer capabilities of
-16.0, 32.0 and 64.0 GT/s (7.7.5 to 7.7.7). Lanes that a port does not have read as zero.
+16.0, 32.0 and 64.0 GT/s (7.7.5 to 7.7.7). Lanes that a port does not have read as zero. Training and equalization set the bits of
+all active lanes on many healthy machines: then they are residue, one lane alone is not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ _RO, _ROS, _RW, _RW1CS = Access.RO, Access.ROS, Access.RW, Access.RW1CS
 def _lanes(what: str, ereport: str) -> tuple[Field, ...]:
     # One class for all lanes: the bit of the ereport is the lane.
     key = what.lower().replace(" ", "_")
-    return tuple(Field(i, i, f"lane_{i}_{key}", f"Lane {i} {what}", ereport=ereport, severity="correctable") for i in range(_LANES))
+    return tuple(
+        Field(i, i, f"lane_{i}_{key}", f"Lane {i} {what}", ereport=ereport, severity="correctable", residue=True) for i in range(_LANES)
+    )
 
 
 def _equalization(rate: str) -> tuple[Field, ...]:
@@ -24,7 +27,15 @@ def _equalization(rate: str) -> tuple[Field, ...]:
             Field(i, i, f"equalization_{key}_phase_{i}_successful", f"Equalization {rate} Phase {i} Successful", access=_ROS)
             for i in (1, 2, 3)
         ),
-        Field(4, 4, f"link_equalization_request_{key}", f"Link Equalization Request {rate}", access=_RW1CS),
+        Field(
+            4,
+            4,
+            f"link_equalization_request_{key}",
+            f"Link Equalization Request {rate}",
+            ereport="io.pciex.pl.eqreq",
+            severity="correctable",
+            access=_RW1CS,
+        ),
     )
 
 

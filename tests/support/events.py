@@ -37,6 +37,13 @@ PAYLOAD = {
     "aer.correctable_error_status": "dev-status, ce-status",
     "aer.root_error_status": "rc-status, source-id, source-valid",
     "aer.secondary_uncorrectable_error_status": "sue-status, source-id, source-valid; ours: tlp, tlp-…",
+    "secpci.lane_error_status": "lane, lanes (all that are set), width (negotiated)",
+    "pl16.16_0_gt_s_local_data_parity_mismatch_status": "lane, lanes, width",
+    "pl16.16_0_gt_s_first_retimer_data_parity_mismatch_status": "lane, lanes, width, retimer-detected (else severity info)",
+    "pl16.16_0_gt_s_second_retimer_data_parity_mismatch_status": "lane, lanes, width, retimer-detected (else severity info)",
+    "flit.flit_error_log_1": "link-width, offset, consecutive, fec-uncorrectable, unrecognized, more",
+    "dpc.dpc_status": "dpc-status, dpc-control, reason (in words), source-id, source-valid, source (the address)",
+    "dpc.rp_pio_status": "rp-pio-status, rp-pio-mask, rp-pio-severity, source-id, source-valid, tlp, tlp-…, impspec-log",
 }
 
 # Where the device says the severity, the register that says it.
