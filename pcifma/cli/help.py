@@ -1,0 +1,46 @@
+"""`pcifma help`: the knowledge article of a message code, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from pcifma.errors import UsageError
+from pcifma.event.code import message_code
+from pcifma.plugin.data import load_data
+from pcifma.plugin.loader import builtin_directory
+
+_DIAGNOSIS = "pcie_diagnosis"
+
+
+@click.command("help")
+@click.argument("code")
+def command(code: str) -> int:
+    """The knowledge article of a message code (as PCIEX-8000-0A), offline."""
+    directory = builtin_directory() / _DIAGNOSIS
+    classes = classes_of(code.upper(), load_data(directory / "rules.yaml")["codes"])
+    for line in _words(code.upper(), classes, load_data(directory / "articles.yaml")):
+        click.echo(line)
+    return 0
+
+
+def classes_of(code: str, dictionaries: Mapping[str, Mapping[Any, list[str]]]) -> list[str]:
+    """The fault classes that *code* stands for; UsageError if no dictionary has it."""
+    for dictionary, entries in dictionaries.items():
+        for number, classes in entries.items():
+            if message_code(dictionary, int(number)) == code:
+                return classes
+    raise UsageError(f"{code} is no code of this version: `pcifma faulty` prints them, as PCIEX-8000-0A")
+
+
+def _words(code: str, classes: list[str], articles: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    yield f"{code}  {' + '.join(classes)}"
+    if len(classes) > 1:
+        yield "One of these is so; `pcifma faulty` says how sure that is, and where:"
+    for class_ in classes:
+        article = articles[class_]
+        yield f"\n{class_}"
+        for title, key in (("What", "what"), ("Impact", "impact"), ("Do", "action")):
+            yield f"  {title:<7} {article[key]}"
