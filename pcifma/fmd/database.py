@@ -157,21 +157,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def insert_many(connection: sqlite3.Connection, table: str, columns: int, flat: list[object]) -> None:
-    """Insert the rows that *flat* holds one after the other, *columns* values each, in as few statements as there are bits in their
-    number: each step of SQLite gives the interpreter away, and getting it back can cost more than many rows.
+def insert_many(connection: sqlite3.Connection, insert: str, columns: int, flat: list[object]) -> None:
+    """*insert* (`INSERT INTO table`) the rows that *flat* holds one after the other, *columns* values each, in as few statements as
+    there are bits in their number: each step of SQLite gives the interpreter away, and getting it back can cost more than many rows.
     """
     at, left = 0, len(flat) // columns
     for size in _CHUNKS:
         while left >= size:
-            connection.execute(_insert(table, columns, size), flat[at : at + size * columns])
+            connection.execute(_values(insert, columns, size), flat[at : at + size * columns])
             at, left = at + size * columns, left - size
 
 
 @functools.cache
-def _insert(table: str, columns: int, rows: int) -> str:
+def _values(insert: str, columns: int, rows: int) -> str:
     row = f"({','.join('?' * columns)})"
-    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
+    return f"{insert} VALUES {','.join([row] * rows)}"
 
 
 def move_aside(path: Path, stamp: str) -> Path:

@@ -6,7 +6,6 @@ dispatched from the log.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ import msgspec
 from pcifma.access.seam import Clock
 from pcifma.errors import PluginError
 from pcifma.event.case import ListClass, ListEvent, SuspectStatus
-from pcifma.event.identity import NAMESPACE, utc
+from pcifma.event.identity import name_uuid, utc
 from pcifma.fmd.batch import CaseRow, ResourceRow
 from pcifma.fmd.cache import Resource, ResourceCache
 from pcifma.fmd.case import FAULTY, OPEN, PUBLISHED, CaseRecord, Closing, SuspectKey, list_event, load, suspect_key
@@ -81,7 +80,7 @@ class Docket:
         name = "\0".join((self._host, module, key, cause, str(self._clock.wall_ns())))
         record = CaseRecord(
             id=self._last_id,
-            uuid=str(uuid.uuid5(NAMESPACE, name)),
+            uuid=name_uuid(name),
             module=module,
             key=key,
             opened_wall_ns=self._clock.wall_ns(),
@@ -280,7 +279,7 @@ class Docket:
         """Send list event *class_* of *case* with the next checkpoint."""
         record = case.record
         record.posted += 1
-        event = str(uuid.uuid5(NAMESPACE, f"{record.uuid}\0{record.posted}"))
+        event = name_uuid(f"{record.uuid}\0{record.posted}")
         time = utc(self._clock.wall_ns())
         self.changes.lists.append(list_event(record, class_, event=event, host=self._host, time=time, ereports=case.ereports))
         self.touch(case)

@@ -41,7 +41,7 @@ class Origins:
         for body in self._added[self._unsaved :]:
             origin = origin_of(body)
             flat += (self._known[body], origin.class_, origin.device, body)
-        insert_many(self._connection, "origin", 4, flat)
+        insert_many(self._connection, "INSERT INTO origin", 4, flat)
         self._unsaved = len(self._added)
 
     def keep(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from itertools import chain, groupby
 
 import msgspec
 
@@ -62,26 +64,24 @@ class Writer:
         self._origins.reload()
 
     def _events(self, group: Group) -> None:
-        run: list[Arrival] = []
-        for event in group.events:
-            if isinstance(event, ListArrival):
-                self._errors(run)
-                run = []
-                self._fault(event)
+        for is_list, run in groupby(group.events, lambda event: isinstance(event, ListArrival)):
+            if is_list:
+                self._faults([event for event in run if isinstance(event, ListArrival)])
             else:
-                run.append(event)
-        self._errors(run)
+                self._errors([event for event in run if isinstance(event, Arrival)])
 
     def _errors(self, rows: list[Arrival]) -> None:
         fresh: list[Arrival] = []
+        folds: dict[int, list[int]] = {}
         storm = self.seq - self.frozen >= FOLD_AT
         for row in rows:
             known = self._recent.get(row.uuid)
             if known is not None:
                 self._repeat(row, known, fresh)
-            elif not (storm and self._fold(row)):
+            elif not (storm and self._fold(row, folds)):
                 fresh.append(row)
                 self._recent.add(row.uuid, self.seq + len(fresh))
+        self.connection.executemany(_FOLD, [(*fold, seq) for seq, fold in folds.items()])
         origins = [self._origins.id_of(row.origin) for row in fresh]
         numbers = range(self.seq + 1, self.seq + 1 + len(fresh))
         self._insert(fresh, origins)
@@ -95,7 +95,7 @@ class Writer:
                 seq, row.uuid, origin, row.tick, row.wall_ns, row.not_before_ns, row.boot_ns, row.ena, row.count, row.first_ns,
                 row.last_ns, row.payload,
             )  # fmt: skip
-        insert_many(self.connection, "error", 12, flat)
+        insert_many(self.connection, "INSERT INTO error", 12, flat)
 
     # The same error once more, or seen a second way: its row keeps its place, and gains the source.
     def _repeat(self, row: Arrival, seq: int, fresh: list[Arrival]) -> None:
@@ -109,18 +109,21 @@ class Writer:
         if found is not None and (joined := with_sources(found[0], row.origin)) != found[0]:
             self.connection.execute("UPDATE error SET origin = ? WHERE seq = ?", (self._origins.id_of(joined), seq))
 
-    def _fold(self, row: Arrival) -> bool:
+    def _fold(self, row: Arrival, folds: dict[int, list[int]]) -> bool:
         seq = self._open.get(self._origins.id_of(row.origin), 0)
         if seq <= self.frozen:
             return False
-        self.connection.execute(_FOLD, (row.count, first(row), last(row), seq))
+        fold = folds.setdefault(seq, [0, first(row), last(row)])
+        fold[:] = fold[0] + row.count, min(fold[1], first(row)), max(fold[2], last(row))
         self.folded += 1
         return True
 
-    def _fault(self, row: ListArrival) -> None:
-        self.seq += 1
-        values = (self.seq, uuid_bytes(row.event.uuid), row.event.class_, row.wall_ns, row.boot_ns, row.body(self.seq))
-        self.connection.execute("INSERT INTO fault VALUES (?,?,?,?,?,?)", values)
+    def _faults(self, rows: list[ListArrival]) -> None:
+        flat: list[object] = []
+        for seq, row in enumerate(rows, self.seq + 1):
+            flat += (seq, uuid_bytes(row.event.uuid), row.event.class_, row.wall_ns, row.boot_ns, row.body(seq))
+        insert_many(self.connection, "INSERT INTO fault", 6, flat)
+        self.seq += len(rows)
 
     def _state(self, group: Group) -> None:
         many = self.connection.executemany
@@ -138,36 +141,36 @@ class Writer:
         many = self.connection.executemany
         for table in ("latched", "baseline"):
             many(f"DELETE FROM {table} WHERE target = ?", [(target,) for target in group.forgotten])
-        many(
-            "INSERT OR REPLACE INTO latched VALUES (?,?,?,?,?,?,?)",
-            [(b.target, b.register, b.bit, b.boot, b.occurrence, b.since_ns, int(b.standing)) for b in group.latched.values()],
-        )
-        many(
-            "INSERT OR REPLACE INTO baseline VALUES (?,?,?,?)",
-            [(b.target, b.boot, b.last_look_ns, msgspec.json.encode(b.words)) for b in group.baselines.values()],
-        )
+        rows = [(b.target, b.register, b.bit, b.boot, b.occurrence, b.since_ns, int(b.standing)) for b in group.latched.values()]
+        self._put("REPLACE INTO latched", rows)
+        looks = [(b.target, b.boot, b.last_look_ns, msgspec.json.encode(b.words)) for b in group.baselines.values()]
+        self._put("REPLACE INTO baseline", looks)
         if group.position is not None:
             values = (1, group.position.tick, group.position.snapshot)
             self.connection.execute("INSERT OR REPLACE INTO position VALUES (?,?,?)", values)
 
     def _cases(self, group: Group) -> None:
+        cases = group.cases.values()
+        self._put(
+            "REPLACE INTO cases", [(c.id, uuid_bytes(c.uuid), c.module, c.key, c.state, c.body) for c in cases if c.state != DISCARDED]
+        )
+        self._put("REPLACE INTO resource", [(r.case, r.n, r.target, r.state, r.body) for r in group.resources.values()])
+        self._put("INSERT OR IGNORE INTO evidence", [(seq, case) for case, seq in group.evidence])
         many = self.connection.executemany
-        kept = [c for c in group.cases.values() if c.state != DISCARDED]
-        rows = [(c.id, uuid_bytes(c.uuid), c.module, c.key, c.state, c.body) for c in kept]
-        many("INSERT OR REPLACE INTO cases VALUES (?,?,?,?,?,?)", rows)
-        many("DELETE FROM cases WHERE id = ?", [(c.id,) for c in group.cases.values() if c.state == DISCARDED])
-        resources = [(r.case, r.n, r.target, r.state, r.body) for r in group.resources.values()]
-        many("INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)", resources)
-        many("INSERT OR IGNORE INTO evidence VALUES (?,?)", [(seq, case) for case, seq in group.evidence])
+        many("DELETE FROM cases WHERE id = ?", [(c.id,) for c in cases if c.state == DISCARDED])
         many("DELETE FROM evidence WHERE case_id = ?", [(case,) for case in group.released])
 
     def _checkpoint(self, checkpoint: Checkpoint) -> None:
         name = checkpoint.module
-        many = self.connection.executemany
         values = (name, checkpoint.cursor, checkpoint.boot, checkpoint.wall_offset_ns, checkpoint.failed)
-        self.connection.execute("INSERT OR REPLACE INTO module VALUES (?,?,?,?,?)", values)
-        many("INSERT OR REPLACE INTO state VALUES (?,?,?,?)", [(name, kind, key, body) for (kind, key), body in checkpoint.put.items()])
-        many("DELETE FROM state WHERE module = ? AND kind = ? AND key = ?", [(name, kind, key) for kind, key in checkpoint.drop])
+        self.connection.execute("REPLACE INTO module VALUES (?,?,?,?,?)", values)
+        self._put("REPLACE INTO state", [(name, kind, key, body) for (kind, key), body in checkpoint.put.items()])
+        gone = [(name, kind, key) for kind, key in checkpoint.drop]
+        self.connection.executemany("DELETE FROM state WHERE module = ? AND kind = ? AND key = ?", gone)
+
+    def _put(self, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            insert_many(self.connection, insert, len(rows[0]), list(chain.from_iterable(rows)))
 
 
 # Rotation and retention may have taken the newest rows; they leave the number that was reached.
