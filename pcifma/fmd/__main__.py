@@ -1,10 +1,29 @@
-"""`python -I -m pcifma.fmd ORDER`: the daemon's process. ORDER is JSON, made by `pcifma fmd`: root, config, source."""
+"""`python -I -m pcifma.fmd ORDER`: the daemon's process. ORDER is JSON, made by `pcifma fmd`: root, config, source.
+
+The nursery is forked before anything else is loaded or open.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from pcifma.fmd.start import main
+from pcifma.fmd.nursery import Nursery, Run
+
+
+def load() -> Run:
+    """What a plugin's process does."""
+    from pcifma.fmd.child_main import run  # noqa: PLC0415 - in the nursery, when it is needed
+
+    return run
+
+
+def main() -> int:
+    """Run the daemon; its exit status."""
+    nursery = Nursery.fork(load)
+    from pcifma.fmd.start import main as start  # noqa: PLC0415 - see above
+
+    return start(sys.argv[1], nursery)
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

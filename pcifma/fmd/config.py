@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from pcifma.errors import ConfigError
+from pcifma.errors import ConfigError, FormatError
 from pcifma.fmd.path import Paths
 from pcifma.fmd.property import typed
 from pcifma.fmd.setting import SETTINGS, Setting, default_of
@@ -22,7 +22,6 @@ from pcifma.plugin.module import PropertyValue
 from pcifma.regs.bdf import Bdf
 
 _SIZE_LIMIT = 256 << 10
-_DEPTH_LIMIT = 16
 _SECTIONS = {name.partition(".")[0] for name in SETTINGS if "." in name}
 _MODULES = "modules"
 _TOP = sorted({name for name in SETTINGS if "." not in name} | _SECTIONS | {_MODULES})
@@ -160,49 +159,14 @@ def _unsafe(status: os.stat_result) -> str:
 
 
 def parse(path: Path, data: bytes, mistakes: list[str]) -> object:
-    """YAML as plain values; None, and a mistake, where it is none. Neither aliases nor repeated keys are accepted."""
-    import yaml  # noqa: PLC0415 - a daemon without configuration files never loads it
+    """YAML as plain values; None, and a mistake, where it is none."""
+    from pcifma.access.document import load_yaml  # noqa: PLC0415 - a daemon without configuration files never loads YAML
 
     try:
-        text = data.decode("utf-8")
-        found = _refused(yaml.parse(text, Loader=yaml.SafeLoader))
-        if found is None:
-            return cast(object, yaml.load(text, Loader=_strict_loader()))
-        mistakes.append(f"{path}: {found}")
-    except UnicodeDecodeError:
-        mistakes.append(f"{path}: $: not UTF-8 text")
-    except (yaml.YAMLError, ValueError, RecursionError) as err:
-        mark = getattr(err, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        mistakes.append(f"{path}: $: {where}not YAML: {getattr(err, 'problem', None) or err}")
+        return load_yaml(data, str(path))
+    except FormatError as err:
+        mistakes.append(str(err))
     return None
-
-
-def _refused(events: Iterable[Any]) -> str | None:
-    import yaml  # noqa: PLC0415 - see parse
-
-    depth = 0
-    for event in events:
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > _DEPTH_LIMIT:
-            what = f"nested deeper than {_DEPTH_LIMIT}" if depth > _DEPTH_LIMIT else "aliases are not accepted: write the value out"
-            return f"$: line {event.start_mark.line + 1}: {what}"
-    return None
-
-
-def _strict_loader() -> Any:
-    import yaml  # noqa: PLC0415 - see parse
-
-    class Strict(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen = set()
-            for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    return Strict
 
 
 def _take(

@@ -11,18 +11,22 @@ Function that is slow again and again is looked at less often.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from queue import Empty, SimpleQueue
 
 from pcifma.access.seam import ConfigSpace
+from pcifma.access.sysfs import SysfsSpace
 from pcifma.errors import BusyError, ReadError, SlowError
 from pcifma.regs.bdf import Bdf
 
 DEADLINE_S = 0.1  # a healthy read takes microseconds; a completion timeout 50 ms (PCIe Base Spec 7.5.3.16, default range)
 SLOW_NS = 1_000_000  # a read this long keeps a CPU with interrupts off for as long
+BRISK_NS = 2_000  # a read; when all together take longer than that and one slow one, they are timed one by one for a while
 SLOW_LIMIT = 3  # such reads in a row: one can be a system management interrupt
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 10.0, 600.0
 SPLIT = 8  # after the first lost thread the rest is read by so many: one dead bus must not cost a deadline for each Function
@@ -54,14 +58,13 @@ class Health:
             return self.reason(f"{self.bdf}: left alone for {self.until_s - now_s:.0f} s after reads that took too long")
         return None
 
-    def timed(self, took_ns: int, now_s: float) -> None:
-        """Count a read that came back."""
-        if took_ns < SLOW_NS:
-            self.slow_reads = 0
-            return
-        self.slow_reads += 1
-        if self.slow_reads >= SLOW_LIMIT:
-            self.rest(now_s, SlowError)
+    def timed(self, took_ns: int, now_s: float) -> bool:
+        """Count a read that came back; True if the Function is left alone from now on."""
+        self.slow_reads = self.slow_reads + 1 if took_ns >= SLOW_NS else 0
+        if self.slow_reads < SLOW_LIMIT:
+            return False
+        self.rest(now_s, SlowError)
+        return True
 
 
 class GuardedSpace:
@@ -101,14 +104,22 @@ Wanted = tuple[GuardedSpace, int, int]
 """One read: the space, offset and length in bytes."""
 
 
+Files = tuple[list[int], list[int], list[int]]
+"""The same reads as descriptors, lengths and offsets, for those that need no Python."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
-    # Work of one thread: *results* grows as reads come back; its length is the index of the read in flight.
+    # Work of one thread: *results* grows as reads come back; its length is the index of the read in flight. Emptying the list of
+    # descriptors makes a thread that was left behind stop there.
     wanted: Sequence[Wanted]
     first: int
-    started_s: float
+    since_s: float
     done: SimpleQueue[_Job]
+    files: Files | None = None
     results: list[Outcome] = field(default_factory=list)
+    seen: int = 0
+    thread: int = 0
     lost: Health | None = None
 
 
@@ -121,27 +132,45 @@ class Readers:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._idle = 0
         self._lock = threading.Lock()
+        self._uneasy: list[Health] = []
+        self._careful = 0
         self.lost = 0
 
     def read(self, wanted: Sequence[Wanted]) -> list[Outcome]:
         """What each read gave, in order: bytes, or why there are none. Takes one deadline for each eighth Function that hangs."""
-        results: list[Outcome] = [b""] * len(wanted)
         now_s = self._now_s()
-        asked: list[tuple[int, Wanted]] = []
-        for index, one in enumerate(wanted):
-            refusal = one[0].health.refusal(now_s)
-            if refusal is None:
-                asked.append((index, one))
-            else:
-                results[index] = refusal
-        for (index, _), outcome in zip(asked, self._run([one for _, one in asked]), strict=True):
-            results[index] = outcome
-        return results
+        refusals = [space.health.refusal(now_s) for space, _, _ in wanted]
+        asked = iter(self._run([one for one, refusal in zip(wanted, refusals, strict=True) if refusal is None]))
+        return [next(asked) if refusal is None else refusal for refusal in refusals]
 
-    def _run(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+    def again(self, wanted: Sequence[Wanted]) -> Callable[[], list[Outcome]]:
+        """A function that does *wanted* as `read` does, for what is read over and over: while all is well, with as little work
+        between two reads as there can be, and timed as a whole; one by one again once that took too long.
+        """
+        files = _files(wanted)
+
+        def read() -> list[Outcome]:
+            if files is None or not self._at_ease():
+                return self.read(wanted)
+            return self._run(wanted, files)
+
+        return read
+
+    def _at_ease(self) -> bool:
+        # Nobody is left alone or behind, and the last whole took no longer than it should.
+        if self._careful:
+            self._careful -= 1
+            return False
+        if self._uneasy:
+            now_s = self._now_s()
+            with self._lock:
+                self._uneasy = [health for health in self._uneasy if health.refusal(now_s) is not None]
+        return not self._uneasy
+
+    def _run(self, wanted: Sequence[Wanted], files: Files | None = None) -> list[Outcome]:
         results: list[Outcome] = [b""] * len(wanted)
         done: SimpleQueue[_Job] = SimpleQueue()
-        running = [self._start(wanted, 0, done)] if wanted else []
+        running = [self._start(_Job(wanted, 0, self._now_s(), done, files))] if wanted else []
         while running:
             try:
                 job = done.get(timeout=self._patience_s(running))
@@ -154,32 +183,39 @@ class Readers:
         return results
 
     def _patience_s(self, running: Sequence[_Job]) -> float:
-        return max(0.001, min(job.started_s for job in running) + self.deadline_s - self._now_s())
+        return max(0.001, min(job.since_s for job in running) + self.deadline_s - self._now_s())
 
     def _check(self, job: _Job, results: list[Outcome], *, split: bool) -> Iterator[_Job]:
-        # Past its deadline: keep what came back, leave the thread behind, give the rest to others.
-        if self._now_s() - job.started_s < self.deadline_s:
-            yield job
-            return
+        # Past its deadline without progress: keep what came back, leave the thread behind, give the rest to others.
+        now_s = self._now_s()
         with self._lock:
             at = len(job.results)
-            if at == len(job.wanted):
-                yield job  # it has just come to its end
+            if at > job.seen or not _blocked(job.thread):
+                job.seen, job.since_s = at, now_s
+            if now_s - job.since_s < self.deadline_s or at == len(job.wanted):
+                yield job
                 return
-            health = job.wanted[at][0].health
-            job.lost, health.lost = health, True
-            self.lost += 1
+            health = self._leave_behind(job, at)
             came = job.results[:at]
         results[job.first : job.first + at] = came
         results[job.first + at] = BusyError(f"{health.bdf}: the read did not come back in {self.deadline_s:g} s")
         rest = job.wanted[at + 1 :]
-        first = job.first + at + 1
-        size = -(-len(rest) // SPLIT) if split else len(rest)
-        for start in range(0, len(rest), max(1, size)):
-            yield self._start(rest[start : start + size], first + start, job.done)
+        size = max(1, -(-len(rest) // SPLIT) if split else len(rest))
+        for start in range(0, len(rest), size):
+            yield self._start(_Job(rest[start : start + size], job.first + at + 1 + start, now_s, job.done))
 
-    def _start(self, wanted: Sequence[Wanted], first: int, done: SimpleQueue[_Job]) -> _Job:
-        job = _Job(wanted, first, self._now_s(), done)
+    def _leave_behind(self, job: _Job, at: int) -> Health:
+        health = job.wanted[at][0].health
+        job.lost, health.lost = health, True
+        self.lost += 1
+        self._uneasy.append(health)
+        if job.files is not None:
+            job.files[0].clear()
+        return health
+
+    def _start(self, job: _Job) -> _Job:
+        if job.files is not None:
+            job.files = (job.files[0].copy(), job.files[1], job.files[2])
         with self._lock:
             self._idle -= 1
             short = self._idle < 0
@@ -192,29 +228,74 @@ class Readers:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            if not self._do(job):
+            job.thread = threading.get_native_id()
+            here = self._do_files(job, job.files) if job.files is not None else self._do(job)
+            if not here:
                 return
             with self._lock:
                 self._idle += 1
             job.done.put(job)
 
+    # False from both: this thread was left behind, and ends now that its read has come back.
+
     def _do(self, job: _Job) -> bool:
-        # False: this thread was left behind, and ends now that its read has come back.
         before_s = self._now_s()
         for one in job.wanted:
             outcome = _read(one)
             now_s = self._now_s()
             with self._lock:
                 if job.lost is not None:
-                    job.lost.lost = False
-                    job.lost.rest(now_s, BusyError)
-                    self.lost -= 1
-                    return False
+                    return self._come_back(job.lost, now_s)
                 job.results.append(outcome)
-                job.started_s = now_s
-            one[0].health.timed(int((now_s - before_s) * 1e9), now_s)
+                if one[0].health.timed(int((now_s - before_s) * 1e9), now_s):
+                    self._uneasy.append(one[0].health)
             before_s = now_s
         return True
+
+    def _do_files(self, job: _Job, files: Files) -> bool:
+        # One C loop; its list grows while it runs, so that whoever waits sees how far it is.
+        descriptors, lengths, offsets = files
+        results, started_s = job.results, self._now_s()
+        while len(results) < len(job.wanted) and job.lost is None:
+            done = len(results)
+            left = islice(descriptors, done, None), islice(lengths, done, None), islice(offsets, done, None)
+            try:
+                results.extend(map(os.pread, *left))
+            except OSError:
+                results.append(_read(job.wanted[len(results)]))  # by itself it says what is wrong
+        now_s = self._now_s()
+        with self._lock:
+            if job.lost is not None:
+                return self._come_back(job.lost, now_s)
+        if (now_s - started_s) * 1e9 > SLOW_NS + BRISK_NS * len(results):
+            self._careful = SLOW_LIMIT
+        return True
+
+    def _come_back(self, health: Health, now_s: float) -> bool:
+        health.lost = False
+        health.rest(now_s, BusyError)
+        self.lost -= 1
+        return False
+
+
+def _blocked(thread: int) -> bool:
+    # A thread that waits for a processor, on a busy machine, is no sign of a device that does not answer.
+    try:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:  # noqa: PTH123 - beside others of its kind, in a deadline
+            return file.read().rpartition(b") ")[2][:1] != b"R"
+    except OSError:
+        return True
+
+
+def _files(wanted: Sequence[Wanted]) -> Files | None:
+    descriptors: list[int] = []
+    for space, _, _ in wanted:
+        fileno: Callable[[], int | None] = getattr(space.inner, "fileno", lambda: None)
+        descriptor = fileno()
+        if descriptor is None:
+            return None
+        descriptors.append(descriptor)
+    return descriptors, [length for _, _, length in wanted], [offset for _, offset, _ in wanted]
 
 
 def _read(one: Wanted) -> Outcome:
@@ -237,6 +318,8 @@ class GuardedConfigs(Mapping[Bdf, GuardedSpace]):
         known = self._spaces.get(bdf)
         if known is None or known.inner is not inner:
             known = self._spaces[bdf] = GuardedSpace(bdf, inner, self._readers)
+            if isinstance(inner, SysfsSpace):
+                inner.fileno()  # opening asks the keeper, and touches no device: its time is not the device's
         return known
 
     def __iter__(self) -> Iterator[Bdf]:

@@ -148,13 +148,14 @@ class Lookout:
             rescan()
         before = self.fabric
         here = set(self.machine.configs) | set(self.machine.unread)
-        again = set(changed) & here
+        gone = {Bdf.parse(device) for device, reason in self.count.unread.items() if reason in ("gone", "unreadable")}
+        again = (set(changed) | gone) & here
         if not again and here == set(before.functions):
             return False
         fabric = update(self.machine, before, again)
+        self.poller.update(fabric)  # a Function that was replaced by its like has other descriptors
         if fabric.id == before.id:
             return False
-        self.poller.update(fabric)
         if self.acknowledger is not None:
             self.acknowledger.forgive()
         return True
@@ -277,8 +278,8 @@ def _batch_reader(readers: Readers | None) -> BatchReader | None:
     if readers is None:
         return None
 
-    def read(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> list[bytes | None]:
-        outcomes = readers.read(cast("Sequence[Wanted]", wanted))
-        return [outcome if isinstance(outcome, bytes) else None for outcome in outcomes]
+    def prepare(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> Callable[[], list[bytes | None]]:
+        read = readers.again(cast("Sequence[Wanted]", wanted))
+        return lambda: [outcome if isinstance(outcome, bytes) else None for outcome in read()]
 
-    return read
+    return prepare

@@ -5,6 +5,8 @@
 
 Forking a process that has everything in memory needs neither an interpreter nor a library that the daemon's user can reach, and a
 plugin's process shares its memory. The one in between ends at once, so that the daemon, as reaper of its descendants, is the parent.
+
+It is forked with next to nothing loaded; what plugins need is loaded for the first of them, or when privileges drop.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Callable
 from pcifma.errors import PluginError
 from pcifma.fmd.offspring import OFFSPRING
 
-_TELL = struct.Struct("<Bii")  # what, uid, gid
+_TELL = struct.Struct("<Biib")  # what, uid, gid, load now
 _PID = struct.Struct("<i")
 _DROP, _ONE_MORE = 1, 2
 _DEADLINE_S = 5.0
@@ -31,40 +33,43 @@ _PR_SET_PDEATHSIG = 1
 _ADOPTION_S = 5.0
 
 Run = Callable[[socket.socket], None]
+Load = Callable[[], Run]
 
 
 class Nursery:
-    """The daemon's side. *run* is what a new process does with its line."""
+    """The daemon's side."""
 
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self._sock, self.pid = sock, pid
         sock.settimeout(_DEADLINE_S)
 
     @classmethod
-    def fork(cls, run: Run) -> Nursery:
-        """Start it. The caller must have no threads, and should have nothing open yet."""
+    def fork(cls, load: Load) -> Nursery:
+        """Start it. *load* loads, and returns, what a new process does with its line. The caller must have no threads, and should
+        have nothing open yet.
+        """
         OFFSPRING.adopt()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             try:
                 ours.close()
-                _tend(_only(theirs), run)
+                _tend(_only(theirs), load)
             finally:
                 os._exit(0)
         theirs.close()
         OFFSPRING.keep(pid)
         return cls(ours, pid)
 
-    def drop(self, uid: int, gid: int) -> None:
-        """Let it, and so all that come from it, run as *uid* and *gid* from now on."""
-        self._sock.send(_TELL.pack(_DROP, uid, gid))
+    def drop(self, uid: int, gid: int, *, load: bool = False) -> None:
+        """Let it, and so all that come from it, run as *uid* and *gid* from now on; with *load*, after it has loaded everything."""
+        self._sock.send(_TELL.pack(_DROP, uid, gid, load))
         self._sock.recv(_PID.size)
 
     def spawn(self, line: socket.socket) -> int:
         """The process id of a new process that has *line*; PluginError if there is none to be had."""
         try:
-            socket.send_fds(self._sock, [_TELL.pack(_ONE_MORE, 0, 0)], [line.fileno()])
+            socket.send_fds(self._sock, [_TELL.pack(_ONE_MORE, 0, 0, 0)], [line.fileno()])
             (pid,) = _PID.unpack(self._sock.recv(_PID.size))
         except (OSError, struct.error) as err:
             raise PluginError(f"no process for another plugin can be started ({err}): restart pcifma fmd") from err
@@ -89,22 +94,26 @@ def _only(sock: socket.socket) -> socket.socket:
     return kept
 
 
-def _tend(sock: socket.socket, run: Run) -> None:
+def _tend(sock: socket.socket, load: Load) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     daemon = os.getppid()
     gc.freeze()
+    run: Run | None = None
     while True:
         data, fds, _, _ = socket.recv_fds(sock, _TELL.size, 1)
         if not data:
             return
-        what, uid, gid = _TELL.unpack(data)
+        what, uid, gid, now = _TELL.unpack(data)
+        if run is None and (now or what == _ONE_MORE):
+            run = load()
+            gc.freeze()
         if what == _DROP:
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
             sock.send(_PID.pack(0))
-        else:
+        elif run is not None:
             sock.send(_PID.pack(_bear(sock, fds[0], daemon, run)))
             os.close(fds[0])
 

@@ -22,8 +22,8 @@ from pcifma.access.open import open_live, open_source
 from pcifma.access.seam import ConfigSpace, Machine
 from pcifma.access.sysfs import SysfsConfigs
 from pcifma.errors import DaemonError, PcifmaError
-from pcifma.fmd import child_main, privilege
 from pcifma.fmd import config as configuration
+from pcifma.fmd import privilege
 from pcifma.fmd.config import Config
 from pcifma.fmd.control import Control
 from pcifma.fmd.daemon import Daemon, Setup
@@ -66,9 +66,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
-def main(order: str) -> int:
+def main(order: str, nursery: Nursery) -> int:
     """Run a daemon until it is stopped: 0; 2 if it cannot start."""
-    nursery = Nursery.fork(child_main.run)  # before anything is open and any thread runs
     try:
         run(msgspec.json.decode(order, type=Order), nursery)
     except PcifmaError as err:
@@ -88,8 +87,7 @@ def run(order: Order, nursery: Nursery) -> None:
         machine = machine_of(order.source)
         keeper = keeper_for(machine, order.source, config)
         listen(machine)
-        preload(who)
-        nursery.drop(who.uid, who.gid)
+        nursery.drop(who.uid, who.gid, load=preload(who))
         privilege.drop(who)
         os.umask(0o027)
         configuration.fail(check(config, paths, trusted=trusted))
@@ -115,11 +113,13 @@ def settle_user(config: Config, paths: Paths) -> privilege.Identity:
     return who
 
 
-def preload(who: privilege.Identity) -> None:
-    """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library."""
-    if not who.is_current and not privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK):
-        for name in _LOADED_LATER:
-            importlib.import_module(name)
+def preload(who: privilege.Identity) -> bool:
+    """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library; True if so."""
+    if who.is_current or privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK):
+        return False
+    for name in _LOADED_LATER:
+        importlib.import_module(name)
+    return True
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def control_socket(paths: Paths, who: privilege.Identity) -> Iterator[socket.soc
 
 def machine_of(source: str | None) -> Machine:
     """The machine to look at; a recording runs at the speed of real time."""
-    machine = open_live(Path("/")) if source is None else open_source(source)
+    machine = open_live(udev=False) if source is None else open_source(source)
     for complaint in machine.complaints:
         say(complaint)
     if isinstance(machine.clock, SimulatedClock):

@@ -5,18 +5,18 @@ A plugin is registered whole or not at all; every error names the plugin's file 
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import inspect
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
@@ -25,6 +25,9 @@ from pcifma.plugin import API_VERSION
 from pcifma.plugin.data import load_data
 from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Module, Services, Source
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 Origin = Literal["built-in", "directory", "entry-point"]
 GROUP = "pcifma.plugins"
@@ -87,12 +90,12 @@ def from_directory(directory: Path) -> list[Plugin]:
 
 def from_entry_points() -> list[Plugin]:
     """Plugins that other distributions registered; each entry point names a package that holds plugin.yaml and plugin.py."""
-    return [load(_package_directory(point), "entry-point") for point in metadata.entry_points(group=GROUP)]
+    return [load(_package_directory(point), "entry-point") for point in _entry_points()]
 
 
 def entry_point_directories(complaints: list[str]) -> Iterator[tuple[Origin, Path]]:
     """Where those plugins are, nothing of them loaded; what cannot be found goes to *complaints*."""
-    for point in metadata.entry_points(group=GROUP):
+    for point in _entry_points():
         try:
             yield "entry-point", _package_directory(point)
         except PluginError as err:
@@ -144,6 +147,24 @@ def subdirectories(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.iterdir()):
         if (path / "plugin.yaml").is_file() or (path / "plugin.json").is_file():
             yield path
+
+
+def _entry_points() -> Iterable[metadata.EntryPoint]:
+    # importlib.metadata weighs 2.5 MiB: it is loaded where some distribution speaks of our group. glob passes over what it may not read.
+    patterns = (f"{glob.escape(place or '.')}/*.*-info/entry_points.txt" for place in sys.path)
+    listed = (path for pattern in patterns for path in glob.iglob(pattern))  # noqa: PTH207
+    if not any(_speaks_of_us(Path(path)) for path in listed):
+        return ()
+    from importlib import metadata  # noqa: PLC0415 - see above
+
+    return metadata.entry_points(group=GROUP)
+
+
+def _speaks_of_us(path: Path) -> bool:
+    try:
+        return f"[{GROUP}]" in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def _package_directory(point: metadata.EntryPoint) -> Path:

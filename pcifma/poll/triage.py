@@ -17,8 +17,9 @@ from pcifma.plugin.watch import Watch
 from pcifma.poll.target import Watched
 from pcifma.regs.table import Location
 
-# Reads (space, offset, length) of many Functions at once; None for what could not be read. Set by a daemon that has deadlines.
-BatchReader = Callable[[Sequence[tuple[ConfigSpace, int, int]]], list[bytes | None]]
+# Makes a function that reads (space, offset, length) of many Functions at once, again and again; None for what could not be read.
+# Given by a daemon that has deadlines.
+BatchReader = Callable[[Sequence[tuple[ConfigSpace, int, int]]], Callable[[], list[bytes | None]]]
 
 _SPAN_LIMIT = 64  # bytes; saturated AER is 20
 
@@ -42,8 +43,7 @@ class Triage:
 
     def __init__(self, entries: Sequence[Entry], targets: Sequence[Watched], reader: BatchReader | None = None) -> None:
         self._entries = list(entries)
-        self._reader = reader
-        self._wanted = [(e.config, e.offset, e.length) for e in self._entries]
+        self._reader = reader([(e.config, e.offset, e.length) for e in self._entries]) if reader is not None else None
         self._by_owner: dict[int, list[int]] = {}
         for index, entry in enumerate(self._entries):
             self._by_owner.setdefault(entry.owner, []).append(index)
@@ -71,7 +71,7 @@ class Triage:
 
     def _read(self) -> list[bytes | None]:
         if self._reader is not None:
-            return self._reader(self._wanted)
+            return self._reader()
         if self._files is not None:
             descriptors, lengths, offsets = self._files
             try:

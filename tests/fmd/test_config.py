@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,8 @@ def mistakes(paths: Paths, text: str) -> list[str]:
     with pytest.raises(ConfigError) as err:
         config.read(paths)
     lines = str(err.value).splitlines()
-    assert all(line.startswith(f"{file}: $") for line in lines)
-    return [line.removeprefix(f"{file}: ") for line in lines]
+    assert all(re.match(rf"{re.escape(str(file))}(: \$|:\d+: )", line) for line in lines)
+    return [line.removeprefix(f"{file}").removeprefix(": ") for line in lines]
 
 
 def test_defaults_need_no_file(tmp_path: Path) -> None:
@@ -125,10 +126,10 @@ modules: {pcie_aer: 3}
         ("socket: {clients: 1.5}", "no whole number"),
         ("- a\n- b", "a mapping of settings is wanted"),
         ("poll: {interval: 1s, interval: 2s}", "is there twice"),
-        ("a: &x [1]\nb: *x", "line 2: aliases are not accepted"),
-        ("poll: [", "line 1: not YAML"),
+        ("a: &x [1]\nb: *x", "anchors and aliases are not taken"),
+        ("poll: [", "not YAML"),
         ("a: " + "[" * 40 + "]" * 40, "nested deeper"),
-        ("user: !!python/object/apply:os.system [id]", "not YAML"),
+        ("user: !!python/object/apply:os.system [id]", "tags are not taken"),
         ("? [a, b]\n: c", "not YAML"),
     ],
 )
@@ -168,16 +169,14 @@ def test_file_of_another_user_is_refused(paths: Paths) -> None:
 def test_file_that_is_a_pipe_or_too_large_is_refused(paths: Paths) -> None:
     os.mkfifo(paths.config_dir / "a.yaml")
     write(paths.config_dir / "b.yaml", "#" * (300 << 10))
-    (paths.config_dir / "c.yaml").write_bytes(b"\xff\xfe")
+    (paths.config_dir / "c.yaml").write_bytes(b"\xff\xff")
 
     with pytest.raises(ConfigError) as err:
         config.read(paths)
 
-    assert [line.partition("$: ")[2] for line in str(err.value).splitlines()] == [
-        "not a regular file",
-        "larger than 256 KiB",
-        "not UTF-8 text",
-    ]
+    assert "a.yaml: $: not a regular file" in str(err.value)
+    assert "b.yaml: $: larger than 256 KiB" in str(err.value)
+    assert "c.yaml:1: not YAML" in str(err.value)
 
 
 @given(st.binary(max_size=200) | st.text(alphabet="{}[]:,&*!|>'\"%@- \nab01?#", max_size=80).map(str.encode))
@@ -187,7 +186,7 @@ def test_fuzz_any_bytes_give_values_or_mistakes(data: bytes) -> None:
     value = config.parse(Path("f"), data, found)
 
     assert value is None or not found
-    assert all(line.startswith("f: $") for line in found)
+    assert all(re.match(r"f:\d+: ", line) for line in found)
 
 
 MANIFEST = Manifest(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pcifma.errors import BusyError, GoneError, ReadError, SlowError
+from pcifma.fmd import deadline
 from pcifma.fmd.deadline import BACK_OFF_FIRST_S, SLOW_LIMIT, SLOW_NS, SPLIT, GuardedConfigs, GuardedSpace, Health, Readers
 from pcifma.regs.bdf import Bdf
 
@@ -168,3 +172,93 @@ def test_configs_keep_the_health_of_a_function_that_stays_and_forget_one_that_wa
 
     assert configs[bdf(0)].health.refusal(1e9) is None
     assert (len(configs), list(configs)) == (2, [bdf(0), bdf(1)])
+
+
+class File(Space):
+    """A space whose reads need no Python: a real file, or a pipe, on which pread fails."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(b"by itself")
+        self.fd = fd
+
+    def fileno(self) -> int:
+        return self.fd
+
+
+def test_reads_made_again_and_again_come_from_the_files_themselves(tmp_path: Path) -> None:
+    readers = Readers(60, lambda: 0.0)
+    path = tmp_path / "config"
+    path.write_bytes(b"abcdef")
+    fd = os.open(path, os.O_RDONLY)
+    first, second = guarded(readers, File(fd), File(fd))
+
+    read = readers.again([(first, 0, 2), (second, 2, 2), (first, 4, 4)])
+
+    assert read() == read() == [b"ab", b"cd", b"ef"]
+    os.close(fd)
+
+
+def test_file_that_fails_is_read_by_itself_and_the_rest_goes_on(readers: Readers, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"abcdef")
+    fd = os.open(path, os.O_RDONLY)
+    reading, writing = os.pipe()
+    first, broken, last = guarded(readers, File(fd), File(reading), File(fd))
+
+    assert readers.again([(first, 0, 2), (broken, 0, 2), (last, 2, 2)])() == [b"ab", b"by", b"cd"]
+    for each in (fd, reading, writing):
+        os.close(each)
+
+
+def test_reads_again_and_again_leave_a_blocked_function_alone(readers: Readers, gate: threading.Event, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"abcdef")
+    fd = os.open(path, os.O_RDONLY)
+    reading, writing = os.pipe()
+    blocked = File(reading)  # pread fails on a pipe, and then its own read blocks
+    blocked.gate = gate
+    first, stuck, last = guarded(readers, File(fd), blocked, File(fd))
+    read = readers.again([(first, 0, 2), (stuck, 0, 2), (last, 2, 2)])
+
+    for _ in range(2):
+        outcomes = read()
+        assert outcomes[0] in (b"ab", b"by")  # from the file, or by itself
+        assert outcomes[2] in (b"cd", b"by")
+        assert isinstance(outcomes[1], BusyError)
+    assert blocked.reads == 1
+    gate.set()
+    until_back(readers)
+    for each in (fd, reading, writing):
+        os.close(each)
+
+
+def test_whole_that_took_too_long_is_timed_one_by_one_for_a_while(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"abcdef")
+    fd = os.open(path, os.O_RDONLY)
+    now = [0.0]
+
+    def slowly() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    readers = Readers(60, slowly)
+    spaces = guarded(readers, File(fd))
+    read = readers.again([(spaces[0], 0, 2)])
+
+    assert read() == [b"ab"]  # by the file; that took 10 ms and more
+    assert read() == [b"by"]  # by itself, and timed
+    os.close(fd)
+
+
+def test_thread_that_waits_for_a_processor_is_not_taken_for_blocked(readers: Readers) -> None:
+    busy = threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 1_000_000))
+    busy.start()
+    assert busy.native_id is not None
+    states = set()
+    while busy.is_alive():
+        states.add(deadline._blocked(busy.native_id))
+    busy.join()
+
+    assert False in states
+    assert deadline._blocked(busy.native_id)

@@ -66,10 +66,14 @@ class Scene:
         self.log.flush(10)
         return looked
 
-    def settle(self, count: int) -> None:
-        """Take the outcomes of *count* acknowledgements, as the loop does."""
+    def wait(self, count: int) -> None:
+        """Wait for *count* outcomes."""
         while len(self.outcomes) < count:
             self.log.flush(10)
+
+    def settle(self, count: int) -> None:
+        """Take the outcomes of *count* acknowledgements, as the loop does."""
+        self.wait(count)
         for outcome in self.outcomes:
             self.lookout.outcome(outcome)
         self.outcomes.clear()
@@ -196,7 +200,7 @@ def test_write_whose_outcome_a_crash_hid_makes_what_is_set_news_again(on: Bench,
     scene = start(clear=True)
     latch(on)
     scene.look()
-    scene.settle(0)  # the daemon dies here: the writes are out, their outcomes are not in the log
+    scene.wait(2)  # the daemon dies here: the writes are out, their outcomes are not in the log
     latch(on)  # and the error comes again
 
     scene = start(clear=True)

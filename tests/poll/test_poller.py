@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -324,9 +324,9 @@ def test_bit_that_is_set_again_right_after_its_acknowledgement_is_news(on: Bench
 def test_tier_is_read_by_the_daemons_reader_where_there_is_one(on: Bench) -> None:
     asked: list[int] = []
 
-    def read(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> list[bytes | None]:
+    def read(wanted: Sequence[tuple[ConfigSpace, int, int]]) -> Callable[[], list[bytes | None]]:
         asked.append(len(wanted))
-        return [None if offset == DEVICE_STATUS else space.read(offset, length) for space, offset, length in wanted]
+        return lambda: [None if offset == DEVICE_STATUS else space.read(offset, length) for space, offset, length in wanted]
 
     of = Poller(on.machine, build(on.machine), builtin(SOURCES), reader=read)
     of.look()
