@@ -39,6 +39,9 @@ QUEUE_LIMIT = 16384
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.1, 5.0
 # An append that finds the queue full waits this long for the disk before it gives the batch back.
 PATIENCE_S = 2.0
+# For whoever runs a log beside a busy thread: how long one may keep the interpreter. CPython's own 5 ms, waited for at each step of
+# SQLite, would make a commit ten times as long.
+SWITCH_INTERVAL_S = 0.0005
 
 
 class Log:

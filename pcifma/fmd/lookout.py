@@ -99,6 +99,7 @@ class Lookout:
         self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
         reader.close()
         self._logged_fabric = ""
+        self._generation = log.generation
         self._acks_since_ns: int | None = None
         self._waiting: deque[tuple[Batch, list[Acknowledgement]]] = deque()
 
@@ -123,6 +124,8 @@ class Lookout:
             self.poller.due_ns = clock.boot_ns() + self.duty.fast_ns
             return False
         self._presume_cleared()
+        if self.log.generation != self._generation:
+            self._renew()
         started_ns = clock.boot_ns()
         slow = started_ns >= self.poller.slow_due_ns
         look = self.poller.look()
@@ -140,6 +143,13 @@ class Lookout:
             return False
         self._acks_since_ns = self._acks_since_ns or now_ns
         return now_ns - self._acks_since_ns < ACK_PATIENCE_NS
+
+    # The log had to begin a new file, which knows nothing of what was seen.
+    def _renew(self) -> None:
+        self._generation = self.log.generation
+        self.poller.latched.renew()
+        self._stored.clear()
+        self._logged_fabric = ""
 
     def rescan(self, changed: Iterable[Bdf]) -> bool:
         """Take in which Functions are there now; *changed* are looked at anew. True if the fabric is another one."""

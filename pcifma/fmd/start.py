@@ -31,6 +31,7 @@ from pcifma.fmd.deadline import GuardedConfigs, Readers
 from pcifma.fmd.exclude import Excluding
 from pcifma.fmd.facts import KeptHost
 from pcifma.fmd.keeper_client import KeeperClient
+from pcifma.fmd.log import SWITCH_INTERVAL_S
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.nursery import Nursery
@@ -210,6 +211,7 @@ def announce(config: Config, machine: Machine, keeper: KeeperClient | None) -> N
 
 def serve(setup: Setup, sock: socket.socket) -> None:
     """Run the daemon with its control socket."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     loop = Loop(setup.machine.clock)
     daemon = Daemon(setup, loop, say=say, notify=Notify.from_environment())
     server = Server(

@@ -94,6 +94,10 @@ class LatchedSet:
         self._rows.pop(target, None)
         self._baselines.pop(target, None)
 
+    def renew(self) -> None:
+        """Every row is a change again: what they were stored in is gone."""
+        self._changed.update(((row.target, *key), row) for rows in self._rows.values() for key, row in rows.items())
+
     def take_changes(self) -> tuple[Standing, ...]:
         """Rows changed since the last call, for the transaction that stores the ereports."""
         changed = tuple(self._changed.values())

@@ -213,7 +213,7 @@ class Full:
     """A log that takes nothing while *full*."""
 
     def __init__(self, log: Log) -> None:
-        self.log, self.full = log, True
+        self.log, self.full, self.generation = log, True, log.generation
 
     def append(self, batch: Batch) -> Ticket:
         if self.full:
@@ -256,3 +256,20 @@ def test_fabric_is_logged_once_and_again_when_it_changes(on: Bench, start: Calla
     assert scene.lookout.fabric.id != first
     assert "pcifma.unread" in scene.classes()
 
+
+def test_log_that_was_taken_away_is_told_again_what_stands(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start()
+    latch(on)
+    scene.look()
+    before = scene.log.reader().latched()
+    for name in ("log.db", "log.db-wal", "log.db-shm"):
+        scene.path.with_name(name).unlink()
+    latch(on, 0x41)
+    scene.look()
+    scene.look(31)
+    reader = scene.log.reader()
+    assert {(row.register, row.bit) for row in before} < {(row.register, row.bit) for row in reader.latched()}
+    assert reader.baselines()
+    assert reader.fabric(scene.lookout.fabric.id) is not None
+    assert scene.classes() == ["io.pciex.pl.re"], "what stood before is no news"
+    reader.close()
