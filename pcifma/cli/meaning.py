@@ -71,6 +71,8 @@ _MEANINGS = {
     "io.pci.unknown": "a bit is set that no table names",
     "io.pcix": "a split transaction was lost, late or unexpected",
     "io.ht": "a HyperTransport link saw an error",
+    "io.hb.unknown": "a bit is set that no table names",
+    "io.hb": "the host bridge's own record; where it names a port or bus, look there for the error itself",
     "io.cxl": "the CXL side of the device is not in order",
 }
 

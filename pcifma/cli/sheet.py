@@ -156,6 +156,7 @@ def _bit(event: Ereport) -> Iterator[str]:
     leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
     times = f" {event.count} times" if event.count > 1 else ""
     where, proof = _place(event.device, register)
+    where = clean(str(event.payload.get("register-name", where)))
     number = f" bit {bit}" if "/" not in register else ""
     indent = " " * (MARGIN + 2)
     yield f"{indent}{name}{first}{times}  {leaf}  {where}{number}{masked}{residue}    {proof}".rstrip()
@@ -179,6 +180,8 @@ def _residue(events: Sequence[Ereport]) -> Iterator[str]:
 
 def _residue_name(event: Ereport) -> str:
     # Unsupported Request, its Device Status shadow and its advisory bit are one thing to a person; so are the bits of all lanes.
+    if event.class_.startswith("ereport.io.hb."):
+        return "Host bridge's own record"
     return next((name for ends, name in _RESIDUE if event.class_.endswith(ends)), "Unsupported Request")
 
 

@@ -174,3 +174,14 @@ def test_help_names_every_verb_without_importing_them() -> None:
     heavy = "print([m for m in ('yaml','msgspec','pyudev','rich') if m in sys.modules])"
     listed = subprocess.run([sys.executable, "-I", "-c", probe + heavy], capture_output=True, text=True, check=True)
     assert listed.stdout.splitlines()[-1] == "[]"
+
+
+def test_host_bridge_is_named_by_its_own_registers(dump: Path) -> None:
+    ras = Image("0000:00:14.2", "System peripheral").header(0x8086, 0x3423, 0x080000)
+    dump.write_text(capture(ras.put(0x1C0, 0x100, 4)))
+    assert "residue  Host bridge's own record on 1 Function, age unknown" in pcifma("sweep", dump).stdout
+    dump.write_text(capture(ras.put(0x1C0, 0x800000, 4)))
+    done = pcifma("sweep", dump)
+    assert done.returncode == 1
+    assert "I/O Hub core error  io.hb.iio.core  GNERRST bit 23" in done.stdout
+    assert "setpci -s 0000:00:14.2 1c0.l" in done.stdout
