@@ -56,7 +56,7 @@ class _Found:
             _place(event),
             event.class_,
             event.severity,
-            *(str(payload.get(k)) for k in ("register", "bit", "masked")),
+            *(str(payload.get(k)) for k in ("register", "bit", "masked", "reason")),
             str(event.residue),
         )
         kind = self.kinds.get(key)
@@ -143,6 +143,9 @@ def _bit(kind: _Kind) -> Iterator[str]:
     yield f"{_INDENT}{clean(str(payload.get('name', 'undefined bit')))}  {what}  {_when(kind)}"
     if text := meaning(event.class_):
         yield f"{_INDENT}  {text}"
+    if reason := payload.get("reason"):
+        source = f", from {payload['source']}" if payload.get("source-valid") and "source" in payload else ""
+        yield f"{_INDENT}  reason: {clean(f'{reason}{source}')}"
     if kind.header:
         yield f"{_INDENT}  header: {clean(kind.header)}"
     for doubt in kind.doubts:

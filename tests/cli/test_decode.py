@@ -175,6 +175,12 @@ def test_repeats_are_folded_for_people(decode: Decode, tmp_path: Path) -> None:
     assert text[3].strip() == meaning("ereport.io.pciex.dl.rto")
 
 
+def test_containment_says_why_and_from_whom(decode: Decode) -> None:
+    text = decode("--log", DATA / "dpc.log").stdout.decode()
+    assert "reason: RP PIO error\n" in text
+    assert "reason: ERR_NONFATAL, from 0000:34:00.0\n" in text
+
+
 def test_packed_log_is_unpacked_and_a_damaged_one_named(decode: Decode, tmp_path: Path) -> None:
     packed = tmp_path / "kern.log.gz"
     packed.write_bytes(gzip.compress((CORRECTED + STATUS).encode()))
