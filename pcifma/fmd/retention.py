@@ -8,9 +8,10 @@ leaves uncounted. Size alone decides; a clock that is wrong must not empty a log
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 
 from pcifma.fmd.database import transaction
+from pcifma.fmd.wal import Sizes
 
 MIB = 1 << 20
 # Ereports in one step: some 50 ms, between two commits.
@@ -25,7 +26,7 @@ _RESOLVED = "state = 'RESOLVED' AND id <= (SELECT max(id) FROM cases) - :cases"
 @dataclass(frozen=True, slots=True)
 class Limits:
     """*database_bytes* in use, of which the newest *newest* ereports are kept as they are; bytes of list events of resolved cases,
-    and rows of the smaller tables.
+    and rows of the smaller tables; *wal* as of Wal.
     """
 
     database_bytes: int = 32 * MIB
@@ -34,6 +35,7 @@ class Limits:
     cases: int = 1000
     writes: int = 100000
     fabrics: int = 32
+    wal: Sizes = field(default_factory=Sizes)
 
 
 class Retention:
@@ -115,7 +117,7 @@ class Retention:
 
     def tidy(self) -> None:
         """Bound the smaller tables, and give free pages back to the file system."""
-        values = asdict(self.limits)
+        values = {each.name: getattr(self.limits, each.name) for each in fields(self.limits)}
         with transaction(self._connection):
             for statement in _TIDY:
                 self._connection.execute(statement, values)

@@ -32,7 +32,7 @@ class Opened:
         self.path = path
         self.connection = connection
         self.writer = Writer(connection, seq)
-        self.wal = Wal(path, connection)
+        self.wal = Wal(path, connection, limits.wal)
         self.retention = Retention(connection, limits)
         self.inode = path.stat().st_ino
         self.commits = 0

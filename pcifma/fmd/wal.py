@@ -10,21 +10,31 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
-IDLE, SOFT, HARD = 1 * MIB, 16 * MIB, 20 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes at which something is done."""
+
+    idle: int = 1 * MIB
+    soft: int = 16 * MIB
+    hard: int = 20 * MIB
 
 
 class Wal:
     """The -wal file beside the database at *path*; *connection* is the writer's."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, sizes: Sizes) -> None:
         self._database = path
         self._file = path.with_name(path.name + "-wal")
         self._connection = connection
         self._beside: threading.Thread | None = None
-        self._next_hard = HARD
+        self._sizes = sizes
+        self._next_hard = sizes.hard
         # Once all of it is in the database, the next commit cuts the file to what it needs: its size is what there is to copy.
         connection.execute("PRAGMA journal_size_limit=0")
 
@@ -39,9 +49,9 @@ class Wal:
     def tend(self, *, idle: bool) -> None:
         """After a commit: copy what is due. sqlite3.Error if the database does not take it; nothing is lost then."""
         size = self.size
-        if size >= self._next_hard or (idle and size >= IDLE):
+        if size >= self._next_hard or (idle and size >= self._sizes.idle):
             self._copy(size)
-        elif size >= SOFT and (self._beside is None or not self._beside.is_alive()):
+        elif size >= self._sizes.soft and (self._beside is None or not self._beside.is_alive()):
             self._beside = threading.Thread(target=self._copy_beside, name="wal", daemon=True)
             self._beside.start()
 
@@ -51,7 +61,7 @@ class Wal:
         self.close()
         _, pages, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages == copied:
-            self._next_hard = HARD
+            self._next_hard = self._sizes.hard
 
     def _copy_beside(self) -> None:
         # What fails here fails again between two commits, and is reported there.
