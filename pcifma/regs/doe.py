@@ -45,6 +45,7 @@ DOE = Capability(
                 Field(0, 0, "doe_busy", "DOE Busy"),
                 Field(1, 1, "doe_interrupt_status", "DOE Interrupt Status", access=Access.RW1C),
                 Field(2, 2, "doe_error", "DOE Error", ereport="io.pciex.doe.err", severity="nonfatal"),
+                Field(3, 3, "doe_async_message_status", "DOE Async Message Status", access=Access.RW1C),
                 Field(31, 31, "data_object_ready", "Data Object Ready"),
             ),
             section="7.9.24.4",

@@ -29,6 +29,7 @@ PAYLOAD = {
     "header.status": "pci-status, pci-command",
     "header.secondary_status": "pci-sec-status, pci-bdg-ctrl",
     "header.bridge_control": "pci-sec-status, pci-bdg-ctrl",
+    "header.cardbus_secondary_status": "pci-sec-status",
     "pcix.pci_x_status": "pcix-command, pcix-status",
     "pcix.pci_x_secondary_status": "pcix-sec-status, pcix-bdg-stat",
     "pcix.pci_x_bridge_status": "pcix-sec-status, pcix-bdg-stat",
@@ -37,6 +38,14 @@ PAYLOAD = {
     "aer.correctable_error_status": "dev-status, ce-status",
     "aer.root_error_status": "rc-status, source-id, source-valid",
     "aer.secondary_uncorrectable_error_status": "sue-status, source-id, source-valid; ours: tlp, tlp-…",
+    **{
+        f"ht.{key}": "block (which capability, from 0); unused: the link is at the end of its chain or off, then residue"
+        for key in ("link_control", "link_control_0", "link_control_1")
+    },
+    "exp.slot_status": "slot-status, slot-control, slot (its number)",
+    "pri.page_request_status": "pri-control, stopped",
+    "doe.doe_status": "mailbox (which capability, from 0)",
+    **{f"ide.link_ide_stream_{i}_status": "stream (Link or Selective, and its number)" for i in range(8)},
     "secpci.lane_error_status": "lane, lanes (all that are set), width (negotiated)",
     "pl16.16_0_gt_s_local_data_parity_mismatch_status": "lane, lanes, width",
     "pl16.16_0_gt_s_first_retimer_data_parity_mismatch_status": "lane, lanes, width, retimer-detected (else severity info)",
