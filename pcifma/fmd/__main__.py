@@ -10,9 +10,12 @@ import sys
 from pcifma.fmd.nursery import Nursery, Run
 
 
-def load() -> Run:
-    """What a plugin's process does."""
+def load(everything: bool) -> Run:
+    """What a plugin's process does; with *everything*, what it loads later is loaded now."""
     from pcifma.fmd.child_main import run  # noqa: PLC0415 - in the nursery, when it is needed
+
+    if everything:
+        import yaml  # noqa: F401, PLC0415 - plugin.yaml
 
     return run
 

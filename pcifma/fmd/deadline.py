@@ -29,6 +29,7 @@ SLOW_NS = 1_000_000  # a read this long keeps a CPU with interrupts off for as l
 BRISK_NS = 2_000  # a read; when all together take longer than that and one slow one, they are timed one by one for a while
 SLOW_LIMIT = 3  # such reads in a row: one can be a system management interrupt
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 10.0, 600.0
+SUSPICION = 3  # times in a row that a thread past its deadline is seen to sleep: once can be the interpreter's lock
 SPLIT = 8  # after the first lost thread the rest is read by so many: one dead bus must not cost a deadline for each Function
 
 Outcome = bytes | ReadError
@@ -120,6 +121,7 @@ class _Job:
     results: list[Outcome] = field(default_factory=list)
     seen: int = 0
     thread: int = 0
+    suspected: int = 0
     lost: Health | None = None
 
 
@@ -183,7 +185,7 @@ class Readers:
         return results
 
     def _patience_s(self, running: Sequence[_Job]) -> float:
-        return max(0.001, min(job.since_s for job in running) + self.deadline_s - self._now_s())
+        return max(0.005, min(job.since_s for job in running) + self.deadline_s - self._now_s())
 
     def _check(self, job: _Job, results: list[Outcome], *, split: bool) -> Iterator[_Job]:
         # Past its deadline without progress: keep what came back, leave the thread behind, give the rest to others.
@@ -191,8 +193,9 @@ class Readers:
         with self._lock:
             at = len(job.results)
             if at > job.seen or not _blocked(job.thread):
-                job.seen, job.since_s = at, now_s
-            if now_s - job.since_s < self.deadline_s or at == len(job.wanted):
+                job.seen, job.since_s, job.suspected = at, now_s, 0
+            job.suspected += now_s - job.since_s >= self.deadline_s
+            if job.suspected < SUSPICION or at == len(job.wanted):
                 yield job
                 return
             health = self._leave_behind(job, at)
@@ -280,6 +283,8 @@ class Readers:
 
 def _blocked(thread: int) -> bool:
     # A thread that waits for a processor, on a busy machine, is no sign of a device that does not answer.
+    if not thread:
+        return False  # it has not even begun
     try:
         with open(f"/proc/self/task/{thread}/stat", "rb") as file:  # noqa: PTH123 - beside others of its kind, in a deadline
             return file.read().rpartition(b") ")[2][:1] != b"R"

@@ -33,7 +33,7 @@ _PR_SET_PDEATHSIG = 1
 _ADOPTION_S = 5.0
 
 Run = Callable[[socket.socket], None]
-Load = Callable[[], Run]
+Load = Callable[[bool], Run]
 
 
 class Nursery:
@@ -45,8 +45,10 @@ class Nursery:
 
     @classmethod
     def fork(cls, load: Load) -> Nursery:
-        """Start it. *load* loads, and returns, what a new process does with its line. The caller must have no threads, and should
-        have nothing open yet.
+        """Start it. The caller must have no threads, and should have nothing open yet.
+
+        *load* loads, and returns, what a new process does with its line. Told True, it also loads what such a process may want
+        later, when its user cannot get at it any more.
         """
         OFFSPRING.adopt()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,7 +108,7 @@ def _tend(sock: socket.socket, load: Load) -> None:
             return
         what, uid, gid, now = _TELL.unpack(data)
         if run is None and (now or what == _ONE_MORE):
-            run = load()
+            run = load(bool(now))
             gc.freeze()
         if what == _DROP:
             os.setgroups([])

@@ -32,7 +32,7 @@ FABRIC = Fabric("f1", {})
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    nursery = Nursery.fork(lambda: child_main.run)
+    nursery = Nursery.fork(lambda everything: child_main.run)
     yield nursery
     nursery.close()
 

@@ -195,7 +195,7 @@ def test_nursery_gives_processes_that_are_ours_and_hold_one_line(tmp_path: Path)
         line.sendall(repr((sorted(os.listdir("/proc/self/fd")), os.getsid(0) == os.getpid())).encode())  # noqa: PTH208
         line.recv(1)
 
-    nursery = Nursery.fork(lambda: run)
+    nursery = Nursery.fork(lambda everything: run)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         pid = nursery.spawn(theirs)
@@ -210,7 +210,7 @@ def test_nursery_drops_privileges_for_all_that_come_from_it() -> None:
     def run(line: socket.socket) -> None:
         line.sendall(repr((os.getresuid(), os.getresgid(), os.getgroups())).encode())
 
-    nursery = Nursery.fork(lambda: run)
+    nursery = Nursery.fork(lambda everything: run)
     nursery.drop(54321, 54322)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -221,7 +221,7 @@ def test_nursery_drops_privileges_for_all_that_come_from_it() -> None:
 
 
 def test_nursery_that_is_gone_is_an_error_with_the_remedy() -> None:
-    nursery = Nursery.fork(lambda: lambda line: None)
+    nursery = Nursery.fork(lambda everything: lambda line: None)
     os.kill(nursery.pid, signal.SIGKILL)
     ours, theirs = socket.socketpair()
 
@@ -238,7 +238,7 @@ def test_plugin_process_dies_with_its_daemon() -> None:
     reading, writing = os.pipe()
     if (daemon := os.fork()) == 0:
         try:
-            nursery = Nursery.fork(lambda: wait_for_ever)
+            nursery = Nursery.fork(lambda everything: wait_for_ever)
             _, theirs = socket.socketpair()
             os.write(writing, str(nursery.spawn(theirs)).encode())
             os.close(writing)
