@@ -59,7 +59,7 @@ def reasons(case: Situation, function: Function) -> list[Reason]:
     found = [*_agent(case, agent), *_gaps(case.fabric, path), *(r for bridge in path[1:] for r in _forwarding(case, bridge))]
     port = served_by(case.fabric, function)
     if port is None:
-        return [*found, *_no_server(case, function)]
+        return [*found, *_no_server(case, agent)]
     return [*found, *_virtual(case, agent), *_serving(case, port, case.owner(function))]
 
 
