@@ -98,8 +98,11 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def refuse_newer(connection: sqlite3.Connection, path: Path, known: int) -> None:
-    """LogError, naming the version that wrote it, if the schema is newer than *known*."""
+    """LogError, naming the version that wrote it, if the schema is newer than *known*; or if this is somebody else's database."""
     found = version_of(connection)
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
+        raise LogError(f"{path}: is a database, but no log of pcifma: move it away, or use another --root")
     if found <= known:
         return
     row = connection.execute("SELECT value FROM meta WHERE key = 'written_by'").fetchone()

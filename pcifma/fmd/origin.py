@@ -7,7 +7,7 @@ import sqlite3
 from pcifma.fmd.database import insert_many
 from pcifma.fmd.row import origin_of
 
-REMEMBERED = 16384
+REMEMBERED = 8192
 _TAKEN_UP = 1024
 
 

@@ -149,3 +149,16 @@ def test_strict_tables_that_this_sqlite_cannot_read_are_said_so_and_left_alone(p
         with pytest.raises(LogError, match=r"made with SQLite 3.37 or later.*read it on the host that wrote it"):
             opened()
     assert sorted(p.name for p in path.parent.iterdir()) == ["log.db", "log.db.lock"]
+
+
+def test_database_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE books (title TEXT)")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    before = path.read_bytes()
+    for opened in (lambda: Log.open(path, clock=SimulatedClock()), lambda: open_readonly(path)):
+        with pytest.raises(LogError, match="no log of pcifma: move it away"):
+            opened()
+    assert path.read_bytes() == before
