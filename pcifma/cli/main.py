@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "acquit": "A suspect is innocent.",
     "explain": "The chain from a fault to each of its ereports.",
     "help": "The knowledge article of a message code, offline.",
+    "simulate": "Random machines, random faults, scored diagnoses.",
     "dump": "The fault log, or the error log, as fmdump.",
     "stat": "What each module has done, as fmstat.",
     "status": "How the daemon is doing.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,15 +24,24 @@ _NO_BELOW = frozenset({"endpoint", "legacy_endpoint", "rciep", "rcec"})
 
 def load(path: Path, site: Path | None = None) -> Rules:
     """The built-in rules, with a site's faults added or put in place of those with the same id. PluginError names every mistake."""
-    data = load_data(path)
-    if site is not None:
-        data = merged(data, load_data(site), site)
+    if site is None:
+        return _built_in(path, path.stat().st_mtime_ns)
+    return _checked(merged(load_data(path), load_data(site), site), site)
+
+
+@functools.lru_cache(maxsize=1)
+def _built_in(path: Path, changed_ns: int) -> Rules:
+    del changed_ns
+    return _checked(load_data(path), path)
+
+
+def _checked(data: Any, path: Path) -> Rules:
     mistakes = list(_shape(data))
     if not mistakes:
         rules = msgspec.convert(data, Rules, strict=False)
         mistakes = list(check(rules))
     if mistakes:
-        raise PluginError("; ".join(f"{site or path}: {mistake}" for mistake in mistakes))
+        raise PluginError("; ".join(f"{path}: {mistake}" for mistake in mistakes))
     return rules
 
 

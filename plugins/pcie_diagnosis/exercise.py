@@ -113,9 +113,12 @@ def _hypotheses(rules: Rules, fabric: Fabric, evidence: Sequence[Seen]) -> Itera
     only_guest = all(one.guest for one in evidence)
     devices = {one.device for one in evidence}
     candidates = {f.bdf: f for device in devices for f in members(fabric, device)}
+    classes = {one.class_ for one in evidence}
     for fault in rules.faults:
+        if not any(symptom.matches(class_) for symptom in fault.symptoms for class_ in classes):
+            continue
         for function in candidates.values():
-            if not fault.symptoms or not ({role(function), "any"} & set(fault.roles)):
+            if not ({role(function), "any"} & set(fault.roles)):
                 continue
             if only_guest and str(function.bdf) not in devices:
                 continue  # a guest makes errors at will: alone it convicts no part but its own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,12 @@ ROLES = (*(kind.name.lower() for kind in DevType), "pci", "any")
 
 def matches(class_: str, globs: list[str]) -> bool:
     """True for a class that one of *globs* takes."""
-    return any(fnmatchcase(class_, glob) for glob in globs)
+    return any(_globbed(class_, glob) for glob in globs)
+
+
+@lru_cache(maxsize=16384)
+def _globbed(class_: str, glob: str) -> bool:
+    return fnmatchcase(class_, glob)
 
 
 class Symptom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
@@ -30,7 +36,7 @@ class Symptom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 
     def matches(self, class_: str) -> bool:
         """True for an ereport of this class."""
-        return fnmatchcase(class_, self.class_)
+        return _globbed(class_, self.class_)
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

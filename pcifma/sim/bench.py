@@ -1,0 +1,186 @@
+"""A diagnosis module on a bench: the services that the plugin API promises, in memory, so that thousands of machines can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pcifma.access.clock import EPOCH_2000_NS
+from pcifma.access.seam import Host, Record
+from pcifma.event.case import Suspect
+from pcifma.event.ereport import Ereport, PayloadValue
+from pcifma.event.identity import ena, ereport_uuid, utc
+from pcifma.fabric import fmri
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.case import normalise
+from pcifma.fmd.rehearsal import registration
+from pcifma.fmd.serd import SerdState
+from pcifma.fmd.timer import Timer, Timers
+from pcifma.plugin.loader import Plugin
+from pcifma.plugin.module import Module, PropertyValue
+from pcifma.plugin.watch import Finding
+from pcifma.regs.bdf import Bdf
+from pcifma.sim.degrade import Heard
+
+_BOOT = "00000000-0000-4000-8000-000000000000"
+_SECOND = 10**9
+_PATIENCE_NS = 600 * _SECOND
+
+
+class _NoHost:
+    def read(self, path: str) -> bytes | None:
+        return None
+
+    def entries(self, path: str) -> tuple[str, ...]:
+        return ()
+
+    def link(self, path: str) -> str | None:
+        return None
+
+    def why(self, path: str) -> str:
+        return "absent"
+
+    def stream(self, name: str) -> Iterator[Record]:
+        return iter(())
+
+
+@dataclass
+class BenchCase:
+    """A case as it was opened; *suspects* are normalised when it is solved."""
+
+    key: str
+    uuid: str
+    state: str = "UNSOLVED"
+    suspects: list[Suspect] = field(default_factory=list)
+    urgency: str = ""
+
+    def add_ereport(self, event: Ereport) -> None:
+        """As Case.add_ereport; the evidence is not kept."""
+
+    def add_suspect(self, suspect: Suspect) -> None:
+        """As Case.add_suspect."""
+        self.suspects.append(suspect)
+
+    def solve(self, code: str, *, severity: str, urgency: str) -> None:
+        """As Case.solve."""
+        del code, severity
+        self.suspects, self.urgency, self.state = normalise(self.suspects), urgency, "SOLVED"
+
+    def close(self) -> None:
+        """As Case.close."""
+        self.state = "CLOSED"
+
+
+class _Serd:
+    def __init__(self, state: SerdState, now_ns: int) -> None:
+        self._state, self._now_ns = state, now_ns
+
+    def record(self, event: Ereport) -> bool:
+        return self._state.record(self._now_ns, event.count)
+
+    def reset(self) -> None:
+        self._state.reset()
+
+
+class Bench:
+    """Implements Services for one module on one fabric. *opened* are its cases, oldest first."""
+
+    def __init__(self, plugin: Plugin, fabric: Fabric) -> None:
+        """Open *plugin* with its properties at their defaults."""
+        self._registration = registration(plugin)
+        self.fabric = fabric
+        self.host: Host = _NoHost()
+        self.opened: list[BenchCase] = []
+        self._now_ns = 0
+        self._buffers: dict[str, bytes] = {}
+        self._serds: dict[str, SerdState] = {}
+        self._timers = Timers()
+        self._module: Module = self._registration.open(self)
+
+    @property
+    def properties(self) -> Mapping[str, PropertyValue]:
+        """As Services.properties."""
+        return self._registration.properties
+
+    def now_ns(self) -> int:
+        """As Services.now_ns."""
+        return self._now_ns
+
+    def count(self, statistic: str, n: int = 1) -> None:
+        """As Services.count; nobody asks."""
+
+    def open_case(self, key: str) -> BenchCase:
+        """As Services.open_case."""
+        self.opened.append(BenchCase(key, f"case-{len(self.opened)}"))
+        return self.opened[-1]
+
+    def cases(self) -> Iterable[BenchCase]:
+        """As Services.cases."""
+        return [case for case in self.opened if case.state != "CLOSED"]
+
+    def serd(self, name: str, n: int, t_s: float) -> _Serd:
+        """As Services.serd."""
+        return _Serd(self._serds.setdefault(name, SerdState(n, round(t_s * _SECOND))), self._now_ns)
+
+    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
+        """As Services.arm."""
+        self._timers.arm(timer, Timer(self._now_ns + round(delay_s * _SECOND), data))
+
+    def disarm(self, timer: str) -> None:
+        """As Services.disarm."""
+        self._timers.disarm(timer)
+
+    def get(self, buffer: str) -> bytes | None:
+        """As Services.get."""
+        return self._buffers.get(buffer)
+
+    def put(self, buffer: str, data: bytes) -> None:
+        """As Services.put."""
+        self._buffers[buffer] = data
+
+    def post(self, finding: Finding) -> None:
+        """As Services.post; what the module says of itself is not judged."""
+
+    def run(self, heard: Sequence[Heard], link_status: Mapping[str, int]) -> list[BenchCase]:
+        """Tell the module all that was *heard*, and wait for what it still waits for. The links' state is told first."""
+        maker = _Maker(self.fabric)
+        for device, status in link_status.items():
+            self._module.recv(maker.ereport("pci.fabric", device, 0, severity="info", payload={"pcie_link_status": status}))
+        for one in heard:
+            self._until(one.tick * _SECOND)
+            self._module.recv(maker.heard(one))
+        self._until(self._now_ns + _PATIENCE_NS)
+        return self.opened
+
+    def _until(self, at_ns: int) -> None:
+        while (due_ns := self._timers.next_ns()) is not None and due_ns <= at_ns:
+            self._now_ns = due_ns
+            name, timer = self._timers.take(due_ns) or ("", Timer(0, ""))
+            self._module.timeout(name, timer.data)
+        self._now_ns = at_ns
+
+
+class _Maker:
+    # Ereports as the core makes them, numbered.
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric, self._seq = fabric, 0
+
+    def heard(self, one: Heard) -> Ereport:
+        payload: dict[str, PayloadValue] = {f"tlp-{part}": device for part, device in one.shown.named.items()}
+        event = self.ereport(one.shown.leaf, one.shown.device, one.tick, severity=one.shown.severity, payload=payload)
+        return msgspec.structs.replace(event, trust="guest") if one.guest else event
+
+    def ereport(self, leaf: str, device: str, tick: int, *, severity: str, payload: dict[str, PayloadValue]) -> Ereport:
+        self._seq += 1
+        function = self._fabric[Bdf.parse(device)]
+        fields = {
+            "class": f"ereport.io.{leaf}", "uuid": ereport_uuid("bench", _BOOT, device, leaf, 0, occurrence=self._seq), "host": "bench",
+            "boot": _BOOT, "seq": self._seq, "tick": tick, "time": utc(EPOCH_2000_NS + tick * _SECOND),
+            "not_before": utc(EPOCH_2000_NS + (tick - 1) * _SECOND), "first_look": False, "residue": False, "ena": ena(self._seq),
+            "device": device, "detector": fmri.detector(self._fabric, function), "resource": fmri.hc(self._fabric, function),
+            "fabric": self._fabric.id, "severity": severity, "plugin": "simulate", "sources": ["poll"], "trust": "host",
+            "payload": payload,
+        }  # fmt: skip
+        return msgspec.convert(fields, Ereport)

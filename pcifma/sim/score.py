@@ -1,0 +1,144 @@
+"""Trials and their score: right at the top, in the list of three, the baseline, intervals, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from pcifma.event.case import Suspect
+from pcifma.plugin.loader import Plugin
+from pcifma.regs.exp import DevType
+from pcifma.sim.bench import Bench, BenchCase
+from pcifma.sim.degrade import Heard, degrade
+from pcifma.sim.fault import Drawn, fault
+from pcifma.sim.machine import machine
+
+_Z = 1.96
+LIST = 3
+BINS = ((0, 50), (50, 60), (60, 70), (70, 80), (80, 90), (90, 101))
+_SHADOWS = ("pciex.rc.", "pci.sec-rserr")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One machine and fault. *top*, *listed*, *baseline*: right; *certainty* of the top suspect in percent; *cases*: how many."""
+
+    kind: str
+    ambiguous: bool
+    heard: int
+    top: bool
+    listed: bool
+    baseline: bool
+    certainty: int | None
+    cases: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of n trials, k were right."""
+
+    k: int = 0
+    n: int = 0
+
+    def add(self, right: bool) -> None:
+        """Count one."""
+        self.k, self.n = self.k + right, self.n + 1
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval of 95 %, as shares."""
+        return wilson(self.k, self.n)
+
+    @property
+    def share(self) -> float:
+        """k of n; 0 of none."""
+        return self.k / self.n if self.n else 0.0
+
+
+@dataclass(slots=True)
+class Row:
+    """One kind's score. *top* is of the identifiable ones, *listed* of the ambiguous, *baseline* and *further* cases of all.
+
+    *silent*: nothing was heard, so nothing could be said; these are in no other count.
+    """
+
+    top: Tally = field(default_factory=Tally)
+    listed: Tally = field(default_factory=Tally)
+    ours: Tally = field(default_factory=Tally)
+    baseline: Tally = field(default_factory=Tally)
+    further: Tally = field(default_factory=Tally)
+    silent: int = 0
+
+    def add(self, trial: Trial) -> None:
+        """Count *trial*."""
+        if not trial.heard:
+            self.silent += 1
+            return
+        if trial.ambiguous:
+            self.listed.add(trial.listed)
+        else:
+            self.top.add(trial.top)
+        self.ours.add(trial.top)
+        self.baseline.add(trial.baseline)
+        self.further.add(trial.cases > 1)
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """E. B. Wilson's score interval (1927) of k of n at 95 %."""
+    if not n:
+        return 0.0, 1.0
+    share, z2 = k / n, _Z * _Z
+    centre, half = share + z2 / (2 * n), _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, (centre - half) / (1 + z2 / n)), min(1.0, (centre + half) / (1 + z2 / n))
+
+
+def trial(plugin: Plugin, kind: str, seed: int, way: str | None = None, level: float = 0.0) -> Trial:
+    """Draw a machine and a fault of *kind* from *seed*, degrade what it gives, and judge what *plugin* makes of it."""
+    draw = Random(f"{seed}/{kind}")
+    fabric = machine(draw)
+    drawn = fault(kind, draw, fabric)
+    cards = frozenset(str(f.bdf) for f in fabric if f.dev_type == DevType.ENDPOINT)
+    heard = degrade(Random(f"{seed}/{way}"), drawn.shown, cards, way, level)
+    cases = [case for case in Bench(plugin, fabric).run(heard, drawn.link_status) if case.urgency != "never-mind"]
+    return _judged(drawn, heard, cases)
+
+
+def _judged(drawn: Drawn, heard: Sequence[Heard], cases: Sequence[BenchCase]) -> Trial:
+    suspects = cases[0].suspects if cases else []
+    return Trial(
+        kind=drawn.kind,
+        ambiguous=drawn.ambiguous,
+        heard=len(heard),
+        top=bool(suspects) and _right(drawn, suspects[0]),
+        listed=any(_right(drawn, suspect) for suspect in suspects[:LIST]),
+        baseline=_reporter(heard) == drawn.device,
+        certainty=suspects[0].certainty if suspects else None,
+        cases=len(cases),
+    )
+
+
+def _right(drawn: Drawn, suspect: Suspect) -> bool:
+    return suspect.device == drawn.device and suspect.class_ in drawn.classes
+
+
+def _reporter(heard: Sequence[Heard]) -> str:
+    # Who blames the reporter blames whoever says the worst first; messages at the Root Port are shadows for him too.
+    order = {"fatal": 0, "nonfatal": 1, "correctable": 2}
+    said = [one for one in heard if not one.shown.leaf.startswith(_SHADOWS)]
+    worst = min(said, key=lambda one: (order.get(one.shown.severity, 3), one.tick, one.shown.device), default=None)
+    return worst.shown.device if worst is not None else ""
+
+
+def calibration(trials: Iterable[Trial]) -> list[tuple[tuple[int, int], Tally, float]]:
+    """For each bin of certainty: how often the top suspect was right, and the mean certainty in percent."""
+    found = []
+    kept = [trial for trial in trials if trial.certainty is not None]
+    for low, high in BINS:
+        tally, total = Tally(), 0
+        for one in kept:
+            if one.certainty is not None and low <= one.certainty < high:
+                tally.add(one.top)
+                total += one.certainty
+        found.append(((low, high), tally, total / tally.n if tally.n else 0.0))
+    return found
