@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from pcifma.access.clock import EPOCH_2000_NS
-from pcifma.access.kernlog.evidence import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown, shown
+from pcifma.access.kernlog.evidence import shown
 from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, FmaFault, GhesRecord
+from pcifma.access.kernlog.sight import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, PayloadValue, Severity
 from pcifma.fabric import fmri

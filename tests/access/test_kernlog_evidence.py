@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from support.logdata import read, sample
+from support.logdata import only, read, sample
 
-from pcifma.access.kernlog.evidence import Shown, shown
+from pcifma.access.kernlog.evidence import shown
+from pcifma.access.kernlog.report import EehDevice
+from pcifma.access.kernlog.sight import Shown
 
 
 def words(text: str) -> list[dict[str, int]]:
@@ -63,7 +65,7 @@ def test_sections_that_are_no_pcie_error_show_nothing() -> None:
 
 
 def test_eeh_dwords_are_taken_apart_where_they_hold_two_registers() -> None:
-    (sight,) = [s for r in sample("eeh.log") for s in shown(r)][:1]
+    (sight, *_) = [s for r in only(EehDevice, sample("eeh.log")) for s in shown(r)]
     found = {str(location): word for location, word in sight.words.items()}
     assert (found["4.w"], found["6.w"], found["CAP_EXP+2.w"], found["CAP_EXP+a.w"]) == (0x140, 0x2010, 0x142, 0xD)
     assert (found["CAP_EXP+4.l"], found["ECAP_AER+4.l"], found["1e.w"]) == (0x8002, 0x40000, 0x2000)

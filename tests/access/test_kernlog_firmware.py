@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from support.logdata import only, read, sample
 
 from pcifma.access.kernlog import cper
-from pcifma.access.kernlog.report import CperSection, EehDevice, GhesRecord, PhbDiag
+from pcifma.access.kernlog.report import CperSection, EehDevice, EehFreeze, GhesRecord, PhbDiag
+from pcifma.regs.bdf import Bdf
 
 
 def test_records_of_two_numbers_are_told_apart() -> None:
@@ -89,3 +91,61 @@ def test_host_bridge_number_is_decimal_from_phb4_on() -> None:
     row = "Diag-data (Version: 1)\nbrdgCtl:    00000002\n"
     found = only(PhbDiag, read(f"PHB4 PHB#48 {row}PHB3 PHB#30 {row}"))
     assert [diag.number for diag in found] == [48, 0x30]
+
+
+def freezes(text: str) -> list[tuple[str, int | None, int | None, Bdf | None]]:
+    return [(f.what, f.number, f.endpoint, f.bdf) for f in read(text) if isinstance(f, EehFreeze)]
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "number", "endpoint"),
+    [
+        ("EEH: Frozen PHB#28-PE#10000 detected", "frozen", 0x28, 0x10000),
+        ("EEH: Detected PCI bus error on PHB#2-PE#fd", "frozen", 2, 0xFD),
+        ("EEH: Detected error on PHB#2-PE#fd", "frozen", 2, 0xFD),
+        ("EEH(7): Recovering PHB#400f-PE#10000", "frozen", 0x400F, 0x10000),
+        ("EEH: Fenced PHB#0 detected, location: N/A", "fenced", 0, None),
+        ("EEH: PHB#11 failure detected, location: Slot1", "fenced", 0x11, None),
+        ("EEH: dead PHB#6 detected, location: N/A", "dead", 6, None),
+        ("EEH: dead IOC detected", "dead", None, None),
+        ("EEH: PHB#7 informative error detected, location: N/A", "informative", 7, None),
+        ("EEH: PHB#0-PE#2 has failed 6 times in the", "failed", 0, 2),
+        ("EEH: Unable to recover from failure from PHB#0-PE#2.", "failed", 0, 2),
+    ],
+)
+def test_isolation_is_told(text: str, what: str, number: int | None, endpoint: int | None) -> None:
+    assert freezes(text + "\n") == [(what, number, endpoint, None)]
+
+
+def test_isolation_of_old_kernels_has_an_address() -> None:
+    lost = "EEH: PCI device at location=U7.P1-C3 driver=e1000 pci addr=0001:40:01.0 has failed 6 times in the last hour\n"
+    found = freezes(f"EEH: Detected PCI bus error on device 0001:40:01.0\n{lost}")
+    assert found == [("frozen", None, None, Bdf.parse("0001:40:01.0")), ("failed", None, None, Bdf.parse("0001:40:01.0"))]
+
+
+def test_announcements_of_one_event_are_one_report() -> None:
+    one = "[    9.100001] EEH: Recovering PHB#2-PE#fd\n[    9.100001] EEH: eeh_dev_check_failure: Frozen PHB#2-PE#fd detected\n"
+    one += "[    9.200001] EEH: Frozen PHB#2-PE#fd detected\n"
+    assert len(freezes(one)) == 1
+    assert len(freezes(one + one.replace("   9.", " 999."))) == 2
+    assert len(freezes("[    9.100001] EEH: PHB#0 failure detected, location: N/A\n" * 2)) == 1
+    assert len(freezes("EEH: PHB#0 failure detected, location: N/A\n" * 2)) == 2
+    assert len(freezes(one.replace("\n", "\n" + "EEH: x\n" * 300))) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EEH: Frozen PHB#7-PE#2 is empty!",
+        "EEH: This PCI device has failed 1 times in the last hour and will be permanently disabled after 5 failures.",
+        "EEH: PCI Enhanced I/O Error Handling Enabled",
+        "EEH: Notify device drivers to shutdown",
+        "WEEHAWKEN: Frozen PHB",
+    ],
+)
+def test_what_eeh_says_beside_is_no_isolation(text: str) -> None:
+    assert freezes(text + "\n") == []
+
+
+def test_many_isolations_need_little_memory() -> None:
+    assert len(freezes("".join(f"EEH: Frozen PHB#{n:x}-PE#{n:x} detected\n" for n in range(5000)))) == 5000

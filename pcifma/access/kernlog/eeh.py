@@ -11,7 +11,7 @@ from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.report import AnyReport, EehDevice
 from pcifma.regs.bdf import Bdf
 
-_PREFIX = re.compile(r"EEH: {1,4}")
+_PREFIX = re.compile(r"EEH(?:\(\d{1,10}\))?: {1,4}")
 _NODE = re.compile(rf"of node=(?:(?P<bdf>{BDF})|(?P<path>/\S{{1,200}}))")
 _ROW = re.compile(r"PCI-E (?P<aer>AER )?(?P<at>[0-9a-f]{2}): {1,4}(?P<words>(?:[0-9a-f]{8}(?: {1,2}|$)){1,4})$")
 _FIELDS = (

@@ -5,9 +5,9 @@ a live one. What a report knows without a register (a severity, a gone Function,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache, singledispatch
 
+from pcifma.access.kernlog import power
 from pcifma.access.kernlog.name import severity_of, side_of
 from pcifma.access.kernlog.report import (
     AerError,
@@ -15,15 +15,40 @@ from pcifma.access.kernlog.report import (
     AerMessage,
     CperSection,
     DpcEvent,
-    EehDevice,
     EsxiError,
     FmaEreport,
     GhesRecord,
-    PhbDiag,
     RasLine,
     RegisterText,
     Report,
     Severity,
+)
+from pcifma.access.kernlog.sight import (
+    BRIDGE,
+    CE,
+    CE_MASK,
+    COMMAND,
+    CONTROL,
+    DEVSTA,
+    DPC_SOURCE,
+    DPC_STATUS,
+    FLAGS,
+    HEADER_LOG,
+    ROOT_STATUS,
+    RP_PIO,
+    RP_PIO_IMPSPEC,
+    RP_PIO_LOG,
+    SECONDARY,
+    SOURCE,
+    STATUS,
+    UE,
+    UE_MASK,
+    UE_SEVERITY,
+    Condition,
+    Shown,
+    header_words,
+    only_error,
+    set_bits,
 )
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import CAPABILITIES
@@ -31,57 +56,11 @@ from pcifma.regs.exp import DevType
 from pcifma.regs.table import Location
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """An error that is no bit of a register of configuration space: *class_*, where it was said (*place*), a *bit* or number."""
-
-    class_: str
-    place: str
-    bit: int
-    severity: Severity
-    name: str
-    word: int | None = None
-    masked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One Function as one report shows it. *state*: its registers as they stood when somebody looked; otherwise an event.
-
-    *severity* is the reporter's word, for bits whose Severity register it does not show. *dev_type* is the Device/Port Type where
-    the report says it. *gone*: every register read all ones. *count* is above one only where the reporter counted.
-    """
-
-    bdf: Bdf | None
-    words: Mapping[Location, int] = field(default_factory=dict)
-    conditions: tuple[Condition, ...] = ()
-    state: bool = False
-    severity: Severity | None = None
-    vendor: int = 0xFFFF
-    device: int = 0xFFFF
-    dev_type: int | None = None
-    gone: bool = False
-    count: int = 1
-
-
 @singledispatch
 def shown(report: Report) -> Iterator[Shown]:
     """Each Function that *report* shows something of; nothing for a report that is no register's (a diagnosed fault)."""
     return iter(())
 
-
-def _at(capability: str, offset: int, width: int = 4) -> Location:
-    return Location(capability, offset, width)
-
-
-COMMAND, STATUS, SECONDARY, BRIDGE = (_at("", offset, 2) for offset in (0x04, 0x06, 0x1E, 0x3E))
-DEVSTA, FLAGS = _at("CAP_EXP", 0x0A, 2), _at("CAP_EXP", 0x02, 2)
-UE, UE_MASK, UE_SEVERITY, CE, CE_MASK, CONTROL = (_at("ECAP_AER", offset) for offset in (0x04, 0x08, 0x0C, 0x10, 0x14, 0x18))
-HEADER_LOG = tuple(_at("ECAP_AER", 0x1C + 4 * i) for i in range(4))
-ROOT_STATUS, SOURCE = _at("ECAP_AER", 0x30), _at("ECAP_AER", 0x34)
-DPC_STATUS, DPC_SOURCE = _at("ECAP_DPC", 0x08, 2), _at("ECAP_DPC", 0x0A, 2)
-RP_PIO = tuple(_at("ECAP_DPC", 0x0C + 4 * i) for i in range(5))
-RP_PIO_LOG, RP_PIO_IMPSPEC = tuple(_at("ECAP_DPC", 0x20 + 4 * i) for i in range(4)), _at("ECAP_DPC", 0x30)
 
 # Words of CPER's AER information, by the kernel's names.
 _CPER_WORDS = {
@@ -124,10 +103,6 @@ _PORT_TYPES = {
 }
 
 
-def _header(words: tuple[int, ...]) -> dict[Location, int]:
-    return dict(zip(HEADER_LOG, words, strict=False)) if any(words) else {}
-
-
 def _unspecific(severity: Severity, place: str, name: str) -> Condition:
     # An error is certain and its severity, but no register says which: the class of its Device Status bit.
     bit = ("correctable", "nonfatal", "fatal").index(severity)
@@ -137,10 +112,6 @@ def _unspecific(severity: Severity, place: str, name: str) -> Condition:
 def _fitting(words: Mapping[Location, int]) -> dict[Location, int]:
     # A number that its register cannot hold is a garbled one.
     return {location: word for location, word in words.items() if word < 1 << 8 * location.width}
-
-
-def _bits(word: int) -> Iterator[int]:
-    return (bit for bit in range(word.bit_length()) if word >> bit & 1)
 
 
 @shown.register
@@ -158,7 +129,7 @@ def _(report: AerMessage) -> Iterator[Shown]:
 
 @shown.register
 def _(report: AerError) -> Iterator[Shown]:
-    words: dict[Location, int] = _header(report.header)
+    words: dict[Location, int] = header_words(report.header)
     named = sum(1 << p.bit for p in {p.bit: p for p in report.printed if p.bit is not None}.values() if p.bit is not None and p.bit < 32)
     status = named if report.status is None else report.status
     if report.side is not None and status:
@@ -184,7 +155,7 @@ def _unplaced(report: AerError, status: int) -> tuple[Condition, ...]:
         name, mask = "error bit of an unknown status register", report.mask or 0
         return tuple(
             Condition("ereport.io.pciex.unknown", "log:status", bit, "nonfatal", name, status, bool(mask >> bit & 1))
-            for bit in _bits(status)
+            for bit in set_bits(status)
         )
     return ()
 
@@ -204,21 +175,13 @@ def _(report: RasLine) -> Iterator[Shown]:
 
 
 def _named(bdf: Bdf | None, severity: Severity, status: int, *, header: tuple[int, ...], place: str, count: int = 1) -> Iterator[Shown]:
-    words = _header(header)
+    words = header_words(header)
     if not status:
         yield Shown(bdf, words, (_unspecific(severity, place, "error reported without its bits"),), severity=severity, count=count)
         return
     words[CE if side_of(severity) == "correctable" else UE] = status
-    words.update(_single(words))
+    words.update(only_error(words))
     yield Shown(bdf, words, severity=severity, count=count)
-
-
-def _single(words: Mapping[Location, int]) -> dict[Location, int]:
-    # A reporter that does not show First Error Pointer: with one unmasked bit the header log can belong to no other.
-    status = words.get(UE, 0) & ~words.get(UE_MASK, 0)
-    if HEADER_LOG[0] in words and CONTROL not in words and status and not status & status - 1:
-        return {CONTROL: status.bit_length() - 1}
-    return {}
 
 
 @shown.register
@@ -245,12 +208,12 @@ def _(report: GhesRecord) -> Iterator[Shown]:
 
 
 def _section(section: CperSection, severity: Severity) -> Shown:
-    words = _header(section.header) | {_CPER_WORDS[k]: v for k, v in section.words.items() if k in _CPER_WORDS}
+    words = header_words(section.header) | {_CPER_WORDS[k]: v for k, v in section.words.items() if k in _CPER_WORDS}
     correctable = side_of(severity) == "correctable"
     for name, place in (("aer_status", CE if correctable else UE), ("aer_mask", CE_MASK if correctable else UE_MASK)):
         if name in section.words:
             words[place] = section.words[name]
-    words |= _single(words)
+    words |= only_error(words)
     halves = ((COMMAND, section.command), (STATUS, section.status), (SECONDARY, section.secondary_status), (BRIDGE, section.bridge_control))
     words.update((location, word) for location, word in halves if word is not None and word != 0xFFFF)
     cxl = tuple(_cxl(section))
@@ -284,7 +247,7 @@ def _cxl(section: CperSection) -> Iterator[Condition]:
     severities = section.words.get("cxl_ras_uncor_severity", 0)
     for side, names in (("uncor", _CXL_UNCORRECTABLE), ("cor", _CXL_CORRECTABLE)):
         word, mask = section.words.get(f"cxl_ras_{side}_status", 0), section.words.get(f"cxl_ras_{side}_mask", 0)
-        for bit in _bits(word):
+        for bit in set_bits(word):
             severity: Severity = "correctable" if side == "cor" else "fatal" if severities >> bit & 1 else "nonfatal"
             name = f"CXL {names.get(bit, 'undefined bit')}"
             yield Condition("ereport.io.pciex.unknown", f"cxl_ras_{side}_status", bit, severity, name, word, bool(mask >> bit & 1))
@@ -321,78 +284,15 @@ def _severities() -> dict[str, Severity]:
 
 
 @shown.register
-def _(report: EehDevice) -> Iterator[Shown]:
-    if report.gone:
-        yield Shown(report.bdf, state=True, gone=True)
-        return
-    words: dict[Location, int] = {}
-    if report.command_status is not None:
-        words |= {COMMAND: report.command_status & 0xFFFF, STATUS: report.command_status >> 16}
-    for location, half in ((SECONDARY, report.bridge_secondary_status), (BRIDGE, report.bridge_control)):
-        if half is not None:
-            words[location] = half
-    for index, word in enumerate(report.express):
-        words |= _express(index, word)
-    words |= {_at("ECAP_AER", 4 * index): word for index, word in enumerate(report.aer) if index}
-    identity = report.identity or 0xFFFFFFFF
-    dev_type = report.express[0] >> 20 & 0xF if report.express else None
-    yield Shown(report.bdf, words, state=True, vendor=identity & 0xFFFF, device=identity >> 16, dev_type=dev_type)
-
-
-# Dwords of the PCI Express capability that are two registers of 16 bits: Flags, Device, Link, Slot and Root Control.
-_HALVES = frozenset({0x00, 0x08, 0x10, 0x18})
-
-
-def _express(index: int, word: int) -> dict[Location, int]:
-    offset = 4 * index
-    if offset in _HALVES:
-        return {_at("CAP_EXP", offset, 2): word & 0xFFFF, _at("CAP_EXP", offset + 2, 2): word >> 16}
-    return {_at("CAP_EXP", offset): word}
-
-
-# Rows of a host bridge's own registers: status, mask (where the kernel prints one), first error. No public table names their bits.
-_PHB_ROWS = ("nFir", "Lem", "PhbErr", "PhbTxeErr", "RxeArbErr", "RxeMrgErr", "RxeTceErr", "PblErr", "RegbErr", "OutErr", "InAErr", "InBErr")
-_PHB_MASKED = ("nFir", "Lem")
-_ALL_ONES = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
-
-
-@shown.register
-def _(report: PhbDiag) -> Iterator[Shown]:
-    def row(name: str, count: int) -> tuple[int, ...]:
-        found = report.values.get(name, ())
-        return found if len(found) >= count and found[0] not in _ALL_ONES else ()
-
-    def dwords(name: str, count: int) -> tuple[int, ...]:
-        return tuple(word & 0xFFFFFFFF for word in row(name, count))
-
-    words: dict[Location, int] = {FLAGS: DevType.ROOT_PORT << 4}
-    if root := dwords("RootSts", 5):
-        words |= {DEVSTA: root[0] >> 16, STATUS: root[3] >> 16, COMMAND: root[3] & 0xFFFF, SECONDARY: root[4] & 0xFFFF}
-    if errors := dwords("RootErrSts", 3):
-        words |= {ROOT_STATUS: errors[0], UE: errors[1], CE: errors[2]}
-    if source := dwords("sourceId", 1) or dwords("RootErrLog1", 1):
-        words[SOURCE] = source[0]
-    words |= _header(dwords("RootErrLog", 4))
-    words |= _single(words)
-    conditions = tuple(c for name in _PHB_ROWS for c in _phb_row(report.kind, name, row(name, 1)))
-    yield Shown(Bdf(report.number, 0, 0, 0), words, conditions, state=True, dev_type=DevType.ROOT_PORT)
-
-
-def _phb_row(kind: str, name: str, words: tuple[int, ...]) -> Iterator[Condition]:
-    if not words:
-        return
-    mask = words[1] if name in _PHB_MASKED and len(words) > 1 else 0
-    for bit in _bits(words[0]):
-        yield Condition(
-            "ereport.io.pciex.unknown", f"phb:{name}", bit, "nonfatal", f"{kind} {name}", words[0], bool(mask >> bit & 1)
-        )  # fmt: skip
-
-
-@shown.register
 def _(report: RegisterText) -> Iterator[Shown]:
-    words = {Location.parse(name): word for name, word in report.words.items()} | _header(report.header)
+    words = {Location.parse(name): word for name, word in report.words.items()} | header_words(report.header)
     dev_type = _PORT_TYPES.get((report.port_type or "").lower())
     if dev_type is not None:
         words[FLAGS] = dev_type << 4
     if words:
         yield Shown(report.bdf, words, state=True, vendor=_id(report.vendor), device=_id(report.device), dev_type=dev_type)
+
+
+shown.register(power.eeh_device)
+shown.register(power.eeh_freeze)
+shown.register(power.phb_diag)

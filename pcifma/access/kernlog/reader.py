@@ -16,6 +16,7 @@ from pcifma.access.kernlog.dpc import Dpc
 from pcifma.access.kernlog.eeh import Eeh
 from pcifma.access.kernlog.esxi import Esxi
 from pcifma.access.kernlog.fma import Fma
+from pcifma.access.kernlog.freeze import Freeze
 from pcifma.access.kernlog.ghes import Ghes
 from pcifma.access.kernlog.grammar import Grammar
 from pcifma.access.kernlog.line import BDF, Line, lines
@@ -33,7 +34,8 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Dpc, ("DPC",)),
     (Old, ("Device Error",)),
     (Ghes, ("[Hardware Error]",)),
-    (Eeh, ("EEH:",)),
+    (Eeh, ("EEH",)),
+    (Freeze, ("EEH",)),
     (Phb, ("PHB", "P7IOC")),
     (Trace, ("aer_event:",)),
     (Ras, ("error: ", "events", "errors")),
@@ -45,7 +47,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
 
 # Words that every report has in some of its lines; the lines that follow one belong to it, the others need no grammar at all.
 _WORDS = (
-    "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH:", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
+    "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
     "Capabilities:", "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip
 _DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")

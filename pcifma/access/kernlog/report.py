@@ -161,6 +161,21 @@ class EehDevice(Report):
         return bool(known) and all(w == 0xFFFFFFFF for w in known)
 
 
+Frozen = Literal["frozen", "fenced", "dead", "failed", "informative"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EehFreeze(Report):
+    """POWER's Extended Error Handling has isolated something: partitionable endpoint *endpoint* of host bridge *number*, the host
+    bridge itself (*endpoint* None), or on old kernels the Function *bdf*. *what*: `failed` is given up for good.
+    """
+
+    what: Frozen
+    number: int | None = None
+    endpoint: int | None = None
+    bdf: Bdf | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhbDiag(Report):
     """Diagnostic data of a POWER host bridge. *kind* is P7IOC, PHB3, PHB4 or PHB5; *values* has each line's words by its name,
@@ -241,6 +256,6 @@ class RasLine(Report):
     header: tuple[int, ...] = ()
 
 
-Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | EsxiError | RasLine | FmaEreport
+Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | EsxiError | RasLine | FmaEreport | EehFreeze
 State = EehDevice | PhbDiag | RegisterText
 AnyReport = Event | State | FmaFault
