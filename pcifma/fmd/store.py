@@ -23,6 +23,8 @@ from pcifma.fmd.writer import Writer
 
 Report = Callable[[str], None]
 TIDY_EVERY = 256
+# While commits follow each other, the size is looked at when so many events have come.
+LOOK_EVERY = 2048
 
 
 class Opened:
@@ -35,7 +37,7 @@ class Opened:
         self.wal = Wal(path, connection, limits.wal)
         self.retention = Retention(connection, limits)
         self.inode = path.stat().st_ino
-        self.commits = 0
+        self.commits = self.looked_at = 0
 
     def close(self) -> None:
         """Close the file, readable for whoever may read it."""
@@ -100,6 +102,9 @@ class Store:
         if self._open is None:
             return False
         self._open.wal.tend(idle=idle)
+        if not idle and self.seq - self._open.looked_at < LOOK_EVERY:
+            return False
+        self._open.looked_at = self.seq
         retention = self._open.retention
         more = retention.step(min(self._done_with(subscribers), self.seq - self._limits.newest))
         if retention.orphans_gone:
