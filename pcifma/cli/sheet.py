@@ -24,7 +24,7 @@ _RESIDUE = (
     ((".ma", ".sec-ma", ".sec-rma"), "Received Master Abort"),
     ((".pl.lane", ".pl.pm", ".pl.rt1-pm", ".pl.rt2-pm"), "Errors of link training on all lanes"),
     ((".rp-pio.cfg-ur",), "Unsupported Request to the port's own probing"),
-    ((".ht.lf",), "Link Failure of an unused HyperTransport link"),
+    ((".ht.lf", ".ht.crc"), "Errors of unused HyperTransport links"),
     ((".msi.stray",), "MSI left on by firmware"),
 )
 

@@ -16,6 +16,7 @@ from pcifma.plugin.bits import error_bits, error_mask, findings
 from pcifma.plugin.data import load_data
 from pcifma.plugin.header_log import header_payload
 from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
+from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME as CAPABILITIES
@@ -71,4 +72,5 @@ __all__ = [
     "in_guest",
     "load_data",
     "message_code",
+    "numbers",
 ]

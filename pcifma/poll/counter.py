@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import Snapshot, Target
 from pcifma.poll.ear import SERVICE_NS, News
 from pcifma.poll.latched import Baseline
@@ -29,10 +30,8 @@ Key = tuple[str, int]
 def counted(facts: Facts, paths: Iterable[str]) -> Iterator[tuple[str, int]]:
     """The numbers of the counting facts at *paths*, by `path#name`; lines that do not end in a number are left out."""
     for path in paths:
-        for line in (facts.get(path) or b"").decode("ascii", "replace").splitlines():
-            name, _, number = line.strip().rpartition(" ")
-            if number.isdecimal():
-                yield f"{path}{_MARK}{name}", int(number)
+        for name, number in numbers(facts.get(path)):
+            yield f"{path}{_MARK}{name}", number
 
 
 def restored(baseline: Baseline, target: Target, *, tick: int, time_ns: int) -> Snapshot:
@@ -58,9 +57,12 @@ class Ledger:
         self._wait_ns = slow_ns + SERVICE_NS
         self._told: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def settle(self, identity: str, news: dict[Key, News], counters: set[Key], now_ns: int) -> None:
-        """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count."""
-        seen = {one.finding.class_ for key, one in news.items() if key not in counters}
+    def settle(self, identity: str, news: dict[Key, News], counters: set[Key], *, now_ns: int, first: bool) -> None:
+        """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count.
+
+        *first*: on a first look residue is no sighting of what the kernel has counted.
+        """
+        seen = {one.finding.class_ for key, one in news.items() if key not in counters and not (first and one.finding.residue)}
         fresh: dict[str, int] = {}
         for key in sorted(counters & news.keys()):
             one = news.pop(key)
@@ -71,7 +73,7 @@ class Ledger:
             elif count > 0:
                 news[key] = replace(one, finding=replace(one.finding, count=count), sources=(COUNTER,))
         for key in news.keys() - counters:
-            if not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
+            if news[key].finding.class_ in seen and not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
                 news[key] = self._joined(identity, news[key], fresh.get(news[key].finding.class_, 0), now_ns)
 
     def _due(self, identity: str, cls: str, now_ns: int) -> int:

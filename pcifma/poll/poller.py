@@ -254,7 +254,8 @@ class Poller:
                 news.setdefault(key, one)
         self._let_fall(identity, now, present)
         if target.counting:
-            self._ledger.settle(identity, news, counters, now.time_ns)
+            first = self._seen(target, look.when, fast=False).first_look
+            self._ledger.settle(identity, news, counters, now_ns=now.time_ns, first=first)
         if news:
             self._publish(target, shown[0], [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))], look)
 
