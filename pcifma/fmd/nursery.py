@@ -21,13 +21,14 @@ import struct
 import time
 from collections.abc import Callable
 
-from pcifma.errors import PluginError
+from pcifma.errors import DaemonError, PluginError
 from pcifma.fmd.offspring import OFFSPRING
 
 _TELL = struct.Struct("<Biib")  # what, uid, gid, load now
 _PID = struct.Struct("<i")
 _DROP, _ONE_MORE = 1, 2
 _DEADLINE_S = 5.0
+_START_DEADLINE_S = 60.0  # it may have everything to load, on an emulated machine that is busy
 _LINE_FD = 3
 _PR_SET_PDEATHSIG = 1
 _ADOPTION_S = 5.0
@@ -64,9 +65,14 @@ class Nursery:
         return cls(ours, pid)
 
     def drop(self, uid: int, gid: int, *, load: bool = False) -> None:
-        """Let it, and so all that come from it, run as *uid* and *gid* from now on; with *load*, after it has loaded everything."""
-        self._sock.send(_TELL.pack(_DROP, uid, gid, load))
-        self._sock.recv(_PID.size)
+        """Let it, and so all that come from it, run as *uid* and *gid* from now on; with *load*, after it has loaded everything. DaemonError."""
+        self._sock.settimeout(_START_DEADLINE_S)
+        try:
+            self._sock.send(_TELL.pack(_DROP, uid, gid, load))
+            self._sock.recv(_PID.size)
+        except OSError as err:
+            raise DaemonError(f"the process that plugins come from does not answer ({err}): start pcifma fmd again") from err
+        self._sock.settimeout(_DEADLINE_S)
 
     def spawn(self, line: socket.socket) -> int:
         """The process id of a new process that has *line*; PluginError if there is none to be had."""
