@@ -65,7 +65,10 @@ class Nursery:
         return cls(ours, pid)
 
     def drop(self, uid: int, gid: int, *, load: bool = False) -> None:
-        """Let it, and so all that come from it, run as *uid* and *gid* from now on; with *load*, after it has loaded everything. DaemonError."""
+        """Let it, and so all that come from it, run as *uid* and *gid* from now on; *load*: after it has loaded everything.
+
+        DaemonError.
+        """
         self._sock.settimeout(_START_DEADLINE_S)
         try:
             self._sock.send(_TELL.pack(_DROP, uid, gid, load))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,10 +20,15 @@ def test_name_uuid_is_the_version_5_uuid(name: str) -> None:
 
 
 def test_ereport_uuid_depends_on_each_of_its_parts() -> None:
-    names = ("host", "boot", "target", "register")
-    plain = ereport_uuid(*names, 6, occurrence=0)
-    others = [ereport_uuid(*names[:n], "9", *names[n + 1 :], 6, occurrence=0) for n in range(4)]
-    assert len({plain, ereport_uuid(*names, 9, occurrence=0), ereport_uuid(*names, 6, occurrence=1), *others}) == 7
+    of = partial(ereport_uuid, "host", "boot", "target", "register", 6, occurrence=0)
+    others = [
+        ereport_uuid("9", "boot", "target", "register", 6, occurrence=0),
+        ereport_uuid("host", "9", "target", "register", 6, occurrence=0),
+        ereport_uuid("host", "boot", "9", "register", 6, occurrence=0),
+        ereport_uuid("host", "boot", "target", "9", 6, occurrence=0),
+        ereport_uuid("host", "boot", "target", "register", 9, occurrence=0),
+    ]
+    assert len({of(), of(occurrence=1), *others}) == 7
 
 
 @given(st.integers(0, 4 * 10**18))
