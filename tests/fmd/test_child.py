@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ def start(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., ChildPlugi
     started: list[ChildPlugin] = []
 
     def make(code: str, *, kind: str = "source", memory: int = 256 << 20) -> ChildPlugin:
+        # The limit counts what the child was forked with: here that is the whole test run, in the daemon a slim nursery.
+        memory += int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         (tmp_path / "plugin.yaml").write_text(f"{{name: other, version: '1', api: 1, kind: {kind}}}")
         (tmp_path / "plugin.py").write_text("import os, signal, socket, sys, time\nfrom pcifma.plugin import *\n" + code)
         plugin = ChildPlugin.start(read_manifest(tmp_path), (tmp_path, "directory"), nursery, Limits(memory, DEADLINE_S))
