@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pcifma.fmd import offspring
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-expected", action="store_true", help="rewrite generated and expected files; read the diff")
@@ -12,3 +14,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def update_expected(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-expected"))
+
+
+@pytest.fixture(autouse=True)
+def _children_that_are_not_this_tests() -> None:
+    """Keep a plugin's end, which takes every stray child along, from the laboratory's machines: here they share a parent."""
+    for pid in offspring.children():
+        offspring.OFFSPRING.keep(pid)

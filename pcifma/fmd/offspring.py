@@ -45,7 +45,7 @@ class Offspring:
             os.killpg(pid, signal.SIGKILL)
         status = self._reap(pid)
         for _ in range(_ROUNDS):
-            strays = _children() - self._kept - self._dying
+            strays = children() - self._kept - self._dying
             if not strays:
                 break
             for stray in strays:
@@ -78,7 +78,8 @@ class Offspring:
         return None
 
 
-def _children() -> set[int]:
+def children() -> set[int]:
+    """The process ids of this process's children, zombies included."""
     found: set[int] = set()
     for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - loaded by the nursery, which wants little
         with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children", "rb") as file:  # noqa: PTH123

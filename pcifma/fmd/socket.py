@@ -154,9 +154,16 @@ class Server:
         self._clients.add(client)
         self._loop.add(sock.fileno(), selectors.EVENT_READ, lambda: self._serve(client))
         if len(self._clients) > self._limit:
+            self._make_room(client)
+        if len(self._clients) > self._limit:
             client.closing = True
             self._fail(client, DaemonError(f"{self._limit} connections are open: try again"))
             self._flush(client)
+
+    def _make_room(self, newcomer: _Client) -> None:
+        # A connection whose other end has left counts until it is read: the new one may be seen first.
+        for client in [c for c in self._clients if c.ready and c is not newcomer]:
+            self._serve(client)
 
     def _serve(self, client: _Client) -> None:
         try:
