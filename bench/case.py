@@ -25,10 +25,10 @@ from pcifma.event.case import ListEvent, Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena
 from pcifma.fabric.fabric import Fabric
-from pcifma.fmd.batch import Batch
-from pcifma.fmd.engine import Engine
-from pcifma.fmd.log import Log
-from pcifma.fmd.module import Registration
+from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.module import Registration
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.log import Log
 from pcifma.plugin.module import Services
 
 

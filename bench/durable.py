@@ -20,9 +20,9 @@ import msgspec
 from pcifma.access.clock import SystemClock
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena, ereport_uuid, utc
-from pcifma.fmd.batch import Batch
-from pcifma.fmd.log import Log
-from pcifma.fmd.ticket import Ticket
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.log import Log
+from pcifma.fmd.log.ticket import Ticket
 
 BATCH = 20
 FUNCTIONS, BITS = 256, 4

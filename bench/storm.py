@@ -26,10 +26,10 @@ from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.fabric.fabric import Fabric
-from pcifma.fmd.batch import Batch
-from pcifma.fmd.engine import Engine
-from pcifma.fmd.log import Log
-from pcifma.fmd.module import Registration
+from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.module import Registration
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.log import Log
 from pcifma.plugin.module import Services
 
 CHUNK = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcifma.fmd import offspring
+from pcifma.fmd.child import offspring
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

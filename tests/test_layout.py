@@ -45,3 +45,10 @@ def test_plugins_import_the_plugin_api_only(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in FILES if "regs" in p.parts], ids=lambda path: path.name)
 def test_regs_use_the_standard_library_only(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)} & {"click", "msgspec", "yaml", "pyudev", "rich"} == set()
+
+
+@pytest.mark.parametrize("package", ["log", "child", "keeper", "engine"])
+def test_parts_of_the_daemon_know_the_log_and_themselves_only(package: str) -> None:
+    allowed = {package, "log"} if package == "engine" else {package}
+    found = {name.split(".")[2] for path in (ROOT / "pcifma/fmd" / package).glob("*.py") for name in imports(path) if name.startswith("pcifma.fmd.")}
+    assert found <= allowed

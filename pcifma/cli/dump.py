@@ -15,7 +15,7 @@ from pcifma.cli.text import clean
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
-from pcifma.fmd.reader import Logged, Reader
+from pcifma.fmd.log.reader import Logged, Reader
 
 _ROUND = 1000
 _FOLLOW_S = 0.5

@@ -13,8 +13,8 @@ from pcifma.cli.daemon import root_option
 from pcifma.cli.log import find, reader
 from pcifma.cli.text import clean
 from pcifma.event.ereport import Ereport
-from pcifma.fmd.case import CaseRecord
-from pcifma.fmd.reader import Reader
+from pcifma.fmd.engine.case import CaseRecord
+from pcifma.fmd.log.reader import Reader
 
 
 @click.command("explain")

@@ -13,8 +13,8 @@ import msgspec
 from pcifma.cli.daemon import root_option
 from pcifma.cli.log import cases, reader
 from pcifma.cli.text import clean, plural
-from pcifma.fmd.case import CaseRecord
-from pcifma.fmd.reader import Reader
+from pcifma.fmd.engine.case import CaseRecord
+from pcifma.fmd.log.reader import Reader
 
 _CLOSED = ("REPAIRED", "RESOLVED", "DISCARDED")
 _ORDER = {"now": 0, "working-hours": 1, "never-mind": 2}

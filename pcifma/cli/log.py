@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pcifma.errors import UsageError
-from pcifma.fmd.case import CaseRecord, load
+from pcifma.fmd.engine.case import CaseRecord, load
+from pcifma.fmd.log.reader import Reader
+from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.path import Paths
-from pcifma.fmd.reader import Reader
-from pcifma.fmd.readonly import open_readonly
 
 _AGO = re.compile(r"(\d+)(s|sec|m|min|h|hour|d|day)s?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

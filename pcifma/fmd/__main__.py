@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from pcifma.fmd.nursery import Nursery, Run
+from pcifma.fmd.child.nursery import Nursery, Run
 
 
 def load(everything: bool) -> Run:
     """What a plugin's process does; with *everything*, what it loads later is loaded now."""
-    from pcifma.fmd.child_main import run  # noqa: PLC0415 - in the nursery, when it is needed
+    from pcifma.fmd.child.main import run  # noqa: PLC0415 - in the nursery, when it is needed
 
     if everything:
         import yaml  # noqa: F401, PLC0415 - plugin.yaml

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 from pcifma.errors import PcifmaError, WriteRefusedError
 from pcifma.event.identity import NAMESPACE
-from pcifma.fmd.batch import RegisterWrite
+from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.plugin.watch import Evidence
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME

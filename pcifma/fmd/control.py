@@ -11,8 +11,8 @@ from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
 from pcifma.event.identity import utc
 from pcifma.fmd.daemon import Daemon
+from pcifma.fmd.engine.verdict import Verdict, judge
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
-from pcifma.fmd.verdict import Verdict, judge
 from pcifma.poll.absence import summary
 
 _UNREAD_SHOWN = 1000

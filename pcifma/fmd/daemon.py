@@ -21,22 +21,22 @@ from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.acknowledge import Acknowledger, Outcome
-from pcifma.fmd.batch import Batch
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.offspring import OFFSPRING
 from pcifma.fmd.config import Config
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.deadline import Readers
-from pcifma.fmd.engine import Engine
+from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.own import Author
 from pcifma.fmd.hotplug import functions
-from pcifma.fmd.keeper_client import KeeperClient
-from pcifma.fmd.log import Log
+from pcifma.fmd.keeper.client import KeeperClient
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.log import Log
+from pcifma.fmd.log.retention import Limits
 from pcifma.fmd.lookout import Duty, Lookout
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
-from pcifma.fmd.nursery import Nursery
-from pcifma.fmd.offspring import OFFSPRING
-from pcifma.fmd.own import Author
 from pcifma.fmd.path import Paths
-from pcifma.fmd.retention import Limits
 from pcifma.fmd.roster import Roster, Where
 from pcifma.fmd.socket import Arguments, Peer
 from pcifma.plugin.watch import HOST, Evidence, Finding

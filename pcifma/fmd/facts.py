@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pcifma.access.seam import Host, Record
 from pcifma.errors import PcifmaError
-from pcifma.fmd.keeper_client import KeeperClient
-from pcifma.fmd.keeper_message import FACTS
+from pcifma.fmd.keeper.client import KeeperClient
+from pcifma.fmd.keeper.message import FACTS
 
 _SYS = "/sys/"
 

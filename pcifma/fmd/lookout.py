@@ -24,10 +24,10 @@ from pcifma.fabric.build import update
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import identity
 from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Outcome, unfinished
-from pcifma.fmd.batch import Batch, FabricSnapshot, Position
 from pcifma.fmd.deadline import Readers, Wanted
-from pcifma.fmd.log import Log
-from pcifma.fmd.ticket import Ticket
+from pcifma.fmd.log.batch import Batch, FabricSnapshot, Position
+from pcifma.fmd.log.log import Log
+from pcifma.fmd.log.ticket import Ticket
 from pcifma.plugin.watch import Evidence, Target
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet

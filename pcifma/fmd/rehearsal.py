@@ -11,10 +11,10 @@ from pcifma.errors import LogError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import build
-from pcifma.fmd.batch import Batch
-from pcifma.fmd.engine import Engine
-from pcifma.fmd.log import Log
-from pcifma.fmd.module import Registration
+from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.module import Registration
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.log import Log
 from pcifma.fmd.property import typed
 from pcifma.plugin.loader import Plugin
 from pcifma.poll.poller import Look

@@ -14,13 +14,13 @@ from typing import Literal
 
 from pcifma.errors import PcifmaError, PluginError
 from pcifma.fmd import config as configuration
-from pcifma.fmd.child import Limits
-from pcifma.fmd.child_plugin import ChildPlugin
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.plugin import ChildPlugin
+from pcifma.fmd.child.process import Limits
 from pcifma.fmd.config import Config
-from pcifma.fmd.engine import Engine
+from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.module import Registration
 from pcifma.fmd.loop import Loop
-from pcifma.fmd.module import Registration
-from pcifma.fmd.nursery import Nursery
 from pcifma.fmd.path import Paths
 from pcifma.plugin import loader
 from pcifma.plugin.manifest import Manifest

@@ -24,18 +24,18 @@ from pcifma.access.sysfs import SysfsConfigs
 from pcifma.errors import DaemonError, PcifmaError
 from pcifma.fmd import config as configuration
 from pcifma.fmd import privilege
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.offspring import OFFSPRING
 from pcifma.fmd.config import Config
 from pcifma.fmd.control import Control
 from pcifma.fmd.daemon import Daemon, Setup
 from pcifma.fmd.deadline import GuardedConfigs, Readers
 from pcifma.fmd.exclude import Excluding
 from pcifma.fmd.facts import KeptHost
-from pcifma.fmd.keeper_client import KeeperClient
-from pcifma.fmd.log import SWITCH_INTERVAL_S
+from pcifma.fmd.keeper.client import KeeperClient
+from pcifma.fmd.log.log import SWITCH_INTERVAL_S
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
-from pcifma.fmd.nursery import Nursery
-from pcifma.fmd.offspring import OFFSPRING
 from pcifma.fmd.pace import PacedClock
 from pcifma.fmd.path import Paths
 from pcifma.fmd.roster import check

@@ -36,7 +36,7 @@ class Serd(Protocol):
 
 
 class Case(Protocol):
-    """A case in the making. States and transitions are drawn in pcifma/fmd/case.py."""
+    """A case in the making. States and transitions are drawn in pcifma/fmd/engine/case.py."""
 
     @property
     def uuid(self) -> str:

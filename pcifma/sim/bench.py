@@ -14,10 +14,10 @@ from pcifma.event.ereport import Ereport, PayloadValue
 from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
-from pcifma.fmd.case import normalise
+from pcifma.fmd.engine.case import normalise
+from pcifma.fmd.engine.serd import SerdState
+from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.rehearsal import registration
-from pcifma.fmd.serd import SerdState
-from pcifma.fmd.timer import Timer, Timers
 from pcifma.plugin.loader import Plugin
 from pcifma.plugin.module import Module, PropertyValue
 from pcifma.plugin.watch import Finding

@@ -8,7 +8,7 @@ import pytest
 
 from pcifma.errors import BusyError, PcifmaError, WriteRefusedError
 from pcifma.fmd.acknowledge import REFUSALS, Acknowledgement, Acknowledger, Outcome, acknowledgeable, unfinished
-from pcifma.fmd.batch import RegisterWrite
+from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.plugin import HOST, Bdf, Evidence, Location, Target
 
 CARD, PORT = Bdf.parse("0000:04:00.0"), Bdf.parse("0000:00:03.0")

@@ -18,7 +18,7 @@ from support.event import ereport
 
 from pcifma.access.clock import SimulatedClock
 from pcifma.event.ereport import Ereport
-from pcifma.fmd.log import Log
+from pcifma.fmd.log.log import Log
 
 SCENARIO = [sys.executable, str(Path(crash.__file__))]
 BITS = list(range(crash.BITS))

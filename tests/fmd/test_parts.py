@@ -22,15 +22,15 @@ from pcifma.access.seam import Record
 from pcifma.errors import ConfigError, ExcludedError, PluginError
 from pcifma.fabric.build import build
 from pcifma.fmd import privilege
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.offspring import OFFSPRING
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.exclude import Excluding
 from pcifma.fmd.facts import KeptHost
 from pcifma.fmd.hotplug import functions
-from pcifma.fmd.keeper_client import KeeperClient
+from pcifma.fmd.keeper.client import KeeperClient
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
-from pcifma.fmd.nursery import Nursery
-from pcifma.fmd.offspring import OFFSPRING
 from pcifma.fmd.pace import PacedClock
 from pcifma.fmd.path import Paths
 from pcifma.plugin import Bdf

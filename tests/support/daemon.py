@@ -15,9 +15,9 @@ from typing import Any
 
 from pcifma.errors import DaemonError
 from pcifma.fmd.client import Client
+from pcifma.fmd.log.reader import Reader
+from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.path import Paths
-from pcifma.fmd.reader import Reader
-from pcifma.fmd.readonly import open_readonly
 
 PATIENCE_S = 30.0
 _PAUSE_S = 0.01

@@ -1,0 +1,1 @@
+"""Plugins from outside the project: a process for each, its limits, its end."""

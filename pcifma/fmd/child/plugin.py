@@ -1,0 +1,104 @@
+"""A plugin of somebody else as the daemon sees it: source and module proxies in front of its process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pcifma.access.seam import Host
+from pcifma.errors import PluginError
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+from pcifma.event.line import encode
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.child import message
+from pcifma.fmd.child.desk import Desk
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.process import Child, Limits
+from pcifma.plugin.manifest import Manifest
+from pcifma.plugin.module import Module, Services, Source
+from pcifma.plugin.watch import Finding, Snapshot, Watch
+
+Foreign = Literal["directory", "entry-point"]
+
+
+class ChildSource:
+    """Source, called in its process."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
+        """As Source.watches; PluginError."""
+        return self._child.call(message.Watches(fabric), message.Watched, Desk(host)).watches
+
+    def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
+        """As Source.normalise; PluginError."""
+        return self._child.call(message.Normalise(now, before), message.Found).findings
+
+
+class ChildModule:
+    """Module, called in its process."""
+
+    def __init__(self, child: Child, services: Services) -> None:
+        self._child, self._services = child, services
+        self._desk = Desk(services=services)
+        opened = message.Open(dict(services.properties), services.fabric, services.now_ns())
+        child.call(opened, message.Done, self._desk)
+
+    def recv(self, event: Ereport | ListEvent) -> None:
+        """As Module.recv; PluginError."""
+        self._child.call(message.Recv(encode(event), self._services.now_ns()), message.Done, self._desk)
+
+    def timeout(self, timer: str, data: str) -> None:
+        """As Module.timeout; PluginError."""
+        self._child.call(message.Timeout(timer, data, self._services.now_ns()), message.Done, self._desk)
+
+    def topo(self, fabric: Fabric) -> None:
+        """As Module.topo; PluginError."""
+        self._child.call(message.Topo(fabric, self._services.now_ns()), message.Done, self._desk)
+
+    def stats(self) -> Mapping[str, int]:
+        """As Module.stats; PluginError."""
+        return self._child.call(message.Stats(), message.Counted, self._desk).values
+
+    def close(self) -> None:
+        """As Module.close, then the process ends; PluginError."""
+        try:
+            self._child.call(message.Close(), message.Done, self._desk)
+        finally:
+            self._child.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlugin:
+    """Stands where a loader.Plugin stands; *child* is its process."""
+
+    manifest: Manifest
+    origin: Foreign
+    path: Path
+    child: Child
+
+    @classmethod
+    def start(cls, manifest: Manifest, place: tuple[Path, Foreign], nursery: Nursery, limits: Limits) -> ChildPlugin:
+        """Start its process; PluginError if it does not get ready."""
+        child = Child.start(manifest.name, place, nursery, limits)
+        return cls(manifest, place[1], place[0], child)
+
+    @property
+    def name(self) -> str:
+        """The manifest's name."""
+        return self.manifest.name
+
+    @property
+    def source(self) -> Source:
+        """The two functions of a source plugin; PluginError for a module."""
+        if self.manifest.kind != "source":
+            raise PluginError(f"plugin {self.name} is a module, not a source")
+        return ChildSource(self.child)
+
+    def open(self, services: Services) -> Module:
+        """Start a module plugin with its *services*."""
+        return ChildModule(self.child, services)

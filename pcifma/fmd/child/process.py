@@ -1,0 +1,159 @@
+"""A third-party plugin in a process of its own: the same API, with a deadline for every call and SIGKILL at its end.
+
+    STARTING ── Ready ──> READY ── call ──> CALLED ── answer ──> READY
+        └── anything else, or the deadline ──┴──> DEAD (killed, with every process it left behind; PluginError says why)
+
+Whatever fails ends the process: the plugin is set aside by the guard that called it, and `load` starts a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import msgspec
+
+from pcifma.errors import PluginError
+from pcifma.fmd.child import message
+from pcifma.fmd.child.desk import NO_DESK, Desk
+from pcifma.fmd.child.nursery import Nursery
+from pcifma.fmd.child.offspring import OFFSPRING
+
+START_DEADLINE_S = 10.0  # the plugin's imports, on a busy machine
+_READ_BYTES = 1 << 18
+
+Answer = TypeVar("Answer", bound=message.Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one plugin may take: *memory* in bytes, *deadline_s* for a call."""
+
+    memory: int = 256 << 20
+    deadline_s: float = 0.5
+
+
+class _Fault(Exception):
+    """Why the process has to go."""
+
+
+class Child:
+    """One plugin's process. *dead* is why it ended, or empty; *longest_s* its longest call."""
+
+    def __init__(self, name: str, sock: socket.socket, pid: int, *, deadline_s: float) -> None:
+        self.name, self.pid, self.deadline_s = name, pid, deadline_s
+        self._sock = sock
+        self._in = bytearray()
+        self.dead = ""
+        self.longest_s = 0.0
+
+    @classmethod
+    def start(cls, name: str, place: tuple[Path, str], nursery: Nursery, limits: Limits) -> Child:
+        """Start the plugin at *place* (directory, and what the loader says of its origin); PluginError if it does not get ready."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                pid = nursery.spawn(theirs)
+        except PluginError:
+            ours.close()
+            raise
+        child = cls(name, ours, pid, deadline_s=limits.deadline_s)
+        child.call(message.Start(str(place[0]), place[1], limits.memory), message.Ready, deadline_s=START_DEADLINE_S)
+        return child
+
+    def fileno(self) -> int:
+        """Readable between calls when the process has ended or talks out of turn: call `check` then."""
+        return self._sock.fileno()
+
+    def check(self) -> None:
+        """Between calls: PluginError if the process has ended or spoken unasked."""
+        if not self.dead and select.select([self._sock], [], [], 0)[0]:
+            self._end("ended, or spoke without being called")
+        self._raise_if_dead()
+
+    def call(self, what: message.Message, wanted: type[Answer], desk: Desk = NO_DESK, *, deadline_s: float | None = None) -> Answer:
+        """The answer to *what*, questions in between answered by *desk*. PluginError, and the process killed, for anything else."""
+        self._raise_if_dead()
+        start_s = time.monotonic()
+        try:
+            answer = self._exchange(what, desk, start_s + (deadline_s or self.deadline_s))
+            if not isinstance(answer, wanted):
+                raise _Fault(answer.text if isinstance(answer, message.Failed) else f"answered {type(answer).__name__} to a call")
+        except _Fault as fault:
+            self._end(str(fault))
+        except OSError as err:
+            self._end(f"ended: {err.strerror}")
+        except msgspec.DecodeError as err:
+            self._end(f"answered what is no answer: {err}")
+        self._raise_if_dead()
+        self.longest_s = max(self.longest_s, time.monotonic() - start_s)
+        assert isinstance(answer, wanted)
+        return answer
+
+    def close(self) -> None:
+        """End the process, and all that it left behind."""
+        if not self.dead:
+            self._end("closed")
+
+    def _exchange(self, what: message.Message, desk: Desk, end_s: float) -> message.Message:
+        self._send(what, end_s)
+        for _ in range(message.ASK_LIMIT):
+            got = self._receive(end_s)
+            if isinstance(got, message.Answer):
+                return got
+            self._send(desk.answer(got), end_s)
+        raise _Fault(f"flood: more than {message.ASK_LIMIT} requests in one call")
+
+    def _send(self, what: message.Message, end_s: float) -> None:
+        data = memoryview(message.frame(what))
+        while data:
+            self._wait(select.POLLOUT, end_s)
+            data = data[self._sock.send(data) :]
+
+    def _receive(self, end_s: float) -> message.FromChild:
+        head = message.LENGTH.size
+        while True:
+            if len(self._in) >= head:
+                (length,) = message.LENGTH.unpack_from(self._in)
+                if length > message.FRAME_LIMIT:
+                    raise _Fault(f"flood: an answer of {length} bytes")
+                if len(self._in) >= head + length:
+                    body = bytes(self._in[head : head + length])
+                    del self._in[: head + length]
+                    return cast(message.FromChild, message.FROM_CHILD.decode(body))
+            self._wait(select.POLLIN, end_s)
+            part = self._sock.recv(_READ_BYTES)
+            if not part:
+                raise _Fault("ended")
+            self._in += part
+
+    def _wait(self, what: int, end_s: float) -> None:
+        poll = select.poll()
+        poll.register(self._sock, what)
+        while not poll.poll(max(0.0, end_s - time.monotonic()) * 1000):
+            if time.monotonic() >= end_s:
+                raise _Fault("did not answer in time")
+
+    def _end(self, why: str) -> None:
+        status = OFFSPRING.kill(self.pid)
+        self._sock.close()
+        self.dead = why + _how(status)
+
+    def _raise_if_dead(self) -> None:
+        if self.dead:
+            raise PluginError(f"plugin {self.name}: its process {self.dead}")
+
+
+def _how(status: int | None) -> str:
+    # How the process had ended by itself; our own SIGKILL is no news.
+    if status is None or os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
+        return ""
+    code = os.waitstatus_to_exitcode(status)
+    return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit {code})"

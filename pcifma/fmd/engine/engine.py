@@ -1,0 +1,318 @@
+"""The engine: hands logged events to modules, in log order, and checkpoints what they make of them.
+
+A round reads what is durable, delivers it, and commits all that changed (cursors, cases, SERD engines, buffers, timers, list
+events, ereports of the modules' own) in one transaction. A crash in between repeats the round from the last checkpoint, so no
+module misses an event, and none sees its own state and its cursor disagree. One thread: the daemon's main loop.
+
+    engine = Engine(log, clock, host=name, boot=boot_id, facts=host, fabric=fabric)
+    engine.register(Registration("pcie_diag", "1", open, ("ereport.io.pciex.*",)))
+    while engine.pump(): ...          # after each durable ticket, and when next_due_ns() has come
+    engine.close()
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pcifma.access.seam import Clock, Host
+from pcifma.errors import PluginError
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.engine.cache import target_of
+from pcifma.fmd.engine.docket import PROBATION_NS, Docket
+from pcifma.fmd.engine.module import Loaded, Registration
+from pcifma.fmd.engine.outbox import Outbox
+from pcifma.fmd.engine.own import Author
+from pcifma.fmd.engine.services import ModuleServices
+from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.database import is_broken
+from pcifma.fmd.log.log import Log
+from pcifma.fmd.log.reader import Logged
+from pcifma.fmd.log.timeline import Timeline
+from pcifma.plugin.guard import Guard
+from pcifma.plugin.watch import Finding
+
+# Events in one round, and expired timers of one module in one: a module that arms a timer of no delay does not stop the others.
+ROUND = 500
+EXPIRIES = 1000
+# While a checkpoint is on its way to disk, so many more events may be handed out.
+AHEAD = 4096
+PATIENCE_S = 10.0
+
+
+class Engine:
+    """All modules of a daemon, their docket, and the log that they live on."""
+
+    def __init__(
+        self, log: Log, clock: Clock, *, host: str, boot: str, facts: Host, fabric: Fabric, probation_ns: int = PROBATION_NS
+    ) -> None:
+        """Take up what *log* kept: cases and resource cache at once, each module's state when it is registered."""
+        self.log = log
+        self.clock = clock
+        self.fabric = fabric
+        self.host = facts
+        self.modules: dict[str, Loaded] = {}
+        self._boot = boot
+        self._reader = log.reader()
+        self._author = Author(clock, host=host, boot=boot)
+        self._timeline = Timeline(clock, boot, log.committed, all(kept.boot == boot for kept in self._reader.modules()))
+        self.docket = Docket(
+            host=host,
+            clock=clock,
+            committed=lambda: log.committed,
+            target_of=lambda device: target_of(self.fabric, device),
+            probation_ns=probation_ns,
+        )
+        self.docket.restore(self._reader.cases(), self._reader.resources(), self._reader.evidence)
+        self._ereports: list[Ereport] = []
+        self._outbox = Outbox(log)
+        self._generation = log.generation
+        self._handling: Logged | None = None
+        self._now_ns: int | None = None
+        self._cause = "start"
+
+    def register(self, registration: Registration) -> Loaded:
+        """Load a module, restore its checkpoint and open it; a module that was never here starts at the end of the log.
+
+        PluginError if one of that name is loaded already or a subscription is no class glob; LogUnavailableError if storage is down.
+        One that raises is set aside.
+        """
+        if registration.name in self.modules:
+            raise PluginError(f"module {registration.name} is loaded already")
+        self._outbox.wait(self._batch, PATIENCE_S)
+        services = ModuleServices(self, registration.name, registration.version, registration.properties)
+        kept = next((kept for kept in self._reader.modules() if kept.module == registration.name), None)
+        cursor = self.log.committed if kept is None else kept.cursor + bool(kept.failed)
+        module = Loaded(registration, services, cursor, self._set_aside)
+        if kept is not None:
+            shift_ns = self._timeline.shift(kept.boot, kept.wall_offset_ns)
+            services.restore(self._reader.state(registration.name), shift_ns, self.clock.boot_ns())
+        self.modules[registration.name] = module
+        self._open(module)
+        self._commit()
+        return module
+
+    def _open(self, module: Loaded) -> None:
+        def open_() -> None:
+            module.instance = module.registration.open(module.services)
+
+        self._enter(None, None, f"open {module.name}")
+        module.call(open_)
+        self._leave()
+
+    def unregister(self, name: str) -> None:
+        """Close a module and let it go; its cases and its checkpoint stay. PluginError if there is none of that name."""
+        module = self._module(name)
+        self._shut(module)
+        self._commit()
+        del self.modules[name]
+
+    def _shut(self, module: Loaded) -> None:
+        if module.instance is not None and not module.failed:
+            module.call(module.instance.close)
+
+    def reset(self, name: str) -> None:
+        """Begin a module anew at the end of the log: its checkpoint and its unsolved cases are forgotten."""
+        module = self._module(name)
+        self._shut(module)
+        for case in self.docket.of(name):
+            if case.state == "UNSOLVED":
+                case.close()
+        module.services.forget()
+        module.guard = Guard(name, self._set_aside)
+        module.instance = None
+        module.cursor = module.seen = self.log.committed
+        self._open(module)
+        self._commit()
+
+    def _module(self, name: str) -> Loaded:
+        if name not in self.modules:
+            raise PluginError(f"no module {name} is loaded: `pcifma config` lists those that are")
+        return self.modules[name]
+
+    def pump(self, limit: int = ROUND) -> bool:
+        """Do one round of at most *limit* events; True if another can follow at once, False if the log or time must move first.
+
+        LogError if a checkpoint was refused for good: the daemon must start again, from the last one that is durable.
+        """
+        try:
+            return self._pump(limit)
+        except sqlite3.DatabaseError as err:  # of this thread's reader
+            if not is_broken(err):
+                raise
+            self.log.check()
+            return False
+
+    def _pump(self, limit: int) -> bool:
+        if self.log.generation != self._generation:
+            self._renew()
+        self._commit()
+        if self._outbox.gathered >= AHEAD:
+            return False
+        more = self._round(limit)
+        self._expire_all(self.clock.boot_ns())
+        self.docket.resolve_due()
+        self.docket.settle(self._cursor_of)
+        self._commit()
+        return more and self._outbox.gathered < AHEAD
+
+    # The log had to begin a new file: it knows nothing of what is in memory.
+    def _renew(self) -> None:
+        self._generation = self.log.generation
+        self._reader.close()
+        self._reader = self.log.reader()
+        self.docket.renew()
+        for module in self.modules.values():
+            module.renew()
+
+    def next_due_ns(self) -> int | None:
+        """Boot time at which pump has something to do by itself: the earliest timer, or the end of a probation."""
+        due = [due_ns for module in self._active() if (due_ns := module.services.timers.next_ns()) is not None]
+        wall_ns = self.docket.next_wall_ns()
+        if wall_ns is not None:
+            due.append(wall_ns - self._timeline.wall_offset_ns)
+        return min(due, default=None)
+
+    def topo(self, fabric: Fabric) -> None:
+        """The fabric has changed: recognise replaced and absent parts, and tell every module."""
+        self.fabric = fabric
+        self.docket.topo(self.docket.cache.changes(fabric))
+        self._enter(None, None, f"topo {fabric.id}")
+        for module in self._active():
+            assert module.instance is not None
+            module.call(module.instance.topo, fabric)
+        self._leave()
+        self._commit()
+
+    def statistics(self, name: str) -> dict[str, int]:
+        """What is counted of module *name*: the daemon's counters, those it counts by its services, and its own stats()."""
+        module = self._module(name)
+        counted = module.statistics.as_dict() | module.services.statistics
+        if module.instance is not None and not module.failed:
+            instance = module.instance
+            module.call(lambda: counted.update((str(name), int(value)) for name, value in instance.stats().items()))
+        return counted
+
+    def commit(self) -> bool:
+        """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""
+        return self._commit()
+
+    def wait(self) -> None:
+        """Return when everything handed to the log is durable; LogError if it does not take it in time."""
+        self._outbox.wait(self._batch, PATIENCE_S)
+
+    def close(self) -> None:
+        """Close every module and commit; the log stays open. LogError if it does not take the last checkpoint."""
+        for name in list(self.modules):
+            self._shut(self.modules[name])
+        try:
+            self._outbox.wait(self._batch, PATIENCE_S)
+        finally:
+            self._reader.close()
+
+    # One round.
+
+    def _round(self, limit: int) -> bool:
+        active = self._active()
+        self.log.subscribers = frozenset(module.name for module in active)
+        upto = self.log.take()
+        after = min((module.cursor for module in active), default=upto)
+        events = self._reader.events(after, limit, upto) if after < upto else []
+        for logged in events:
+            self._hand_out(logged)
+        self._outbox.gathered += len(events)
+        reached = events[-1].seq if len(events) == limit else upto
+        for module in active:
+            if not module.failed:
+                module.cursor = max(module.cursor, reached)
+        return reached < upto
+
+    def _hand_out(self, logged: Logged) -> None:
+        at_ns = self._timeline.of(logged)
+        event = logged.event
+        for module in self.modules.values():
+            if module.seen >= logged.seq or not module.subscription.takes(event):
+                continue
+            module.seen = logged.seq
+            if module.failed:
+                module.statistics.dropped += 1
+                continue
+            self._expire(module, at_ns)
+            assert module.instance is not None
+            self._enter(logged, at_ns, logged.uuid)
+            module.statistics.delivered += 1
+            if module.call(module.instance.recv, event):
+                module.cursor = logged.seq
+        self._leave()
+
+    def _expire_all(self, upto_ns: int) -> None:
+        for module in self._active():
+            self._expire(module, upto_ns)
+
+    def _expire(self, module: Loaded, upto_ns: int) -> None:
+        for _ in range(EXPIRIES):
+            if module.failed or (due := module.services.expire(upto_ns)) is None:
+                break
+            name, timer = due
+            assert module.instance is not None
+            self._enter(None, timer.due_ns, f"timer {name} {timer.due_ns}")
+            module.statistics.timeouts += 1
+            module.call(module.instance.timeout, name, timer.data)
+        self._leave()
+
+    def _active(self) -> list[Loaded]:
+        return [module for module in self.modules.values() if not module.failed]
+
+    def _cursor_of(self, name: str) -> int | None:
+        module = self.modules.get(name)
+        return None if module is None or module.failed else module.cursor
+
+    def _enter(self, logged: Logged | None, at_ns: int | None, cause: str) -> None:
+        self._handling, self._now_ns, self._cause = logged, at_ns, cause
+
+    def _leave(self) -> None:
+        self._handling, self._now_ns = None, None
+
+    def _set_aside(self, module: str, err: BaseException) -> None:
+        self._ereports.append(self._author.failure(self.fabric, module, err))
+
+    def _commit(self) -> bool:
+        return self._outbox.send(self._batch)
+
+    def _batch(self) -> Batch | None:
+        changes = self.docket.take()
+        moved = [module for module in self.modules.values() if module.unsaved]
+        if not (moved or changes or self._ereports):
+            return None
+        offset_ns = self._timeline.wall_offset_ns
+        ereports, self._ereports = tuple(self._ereports), []
+        return Batch(
+            boot_ns=self.clock.boot_ns(),
+            ereports=ereports,
+            lists=tuple(changes.lists),
+            checkpoints=tuple(module.checkpoint(self._boot, offset_ns) for module in moved),
+            cases=tuple(record.row() for record in changes.cases.values()),
+            resources=tuple(entry.row() for entry in changes.resources.values()),
+            evidence=tuple(changes.evidence),
+            released=tuple(changes.released),
+        )
+
+    # What services ask of the engine.
+
+    def now_ns(self) -> int:
+        """Boot time of what is being handled, or now."""
+        return self.clock.boot_ns() if self._now_ns is None else self._now_ns
+
+    def cause(self) -> str:
+        """A name for what is being handled."""
+        return self._cause
+
+    def at_ns(self, event: Ereport) -> int:
+        """When *event* happened, in ns of this boot."""
+        if self._handling is not None and self._now_ns is not None and event.seq == self._handling.seq:
+            return self._now_ns
+        return self._timeline.of(Logged(event, self._reader.boot_ns(event.seq) or 0))
+
+    def post(self, module: str, finding: Finding, number: int) -> None:
+        """Log the *number*th ereport of *module*'s own with the next checkpoint."""
+        self._ereports.append(self._author.ereport(self.fabric, module, finding, number))

@@ -1,0 +1,103 @@
+"""A loaded module, called through its Guard.
+
+A module that raises, whatever it raises, is set aside: it gets no more events, its cursor stays before the event that it failed
+on, and the daemon goes on. When it is opened again (reset, or the next start) it goes on after that event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import ParamSpec
+
+from pcifma.fmd.engine.dispatch import Subscription
+from pcifma.fmd.engine.services import ModuleServices
+from pcifma.fmd.log.batch import Checkpoint
+from pcifma.plugin.guard import Guard
+from pcifma.plugin.module import Module, PropertyValue, Services
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the engine is told of a module: *open* makes it, *subscribe* are class globs, *properties* are typed already."""
+
+    name: str
+    version: str
+    open: Callable[[Services], Module]
+    subscribe: tuple[str, ...] = ()
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What the daemon counts of a module. *dropped*: events it did not get because it was set aside; *spent_ns*: time inside it."""
+
+    delivered: int = 0
+    dropped: int = 0
+    timeouts: int = 0
+    checkpoints: int = 0
+    spent_ns: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+
+P = ParamSpec("P")
+Report = Callable[[str, BaseException], None]
+
+
+class Loaded:
+    """A module with its services and statistics. *instance* is None until it is opened, and where it failed to open.
+
+    *cursor* is the newest event that it has done with, *seen* the newest that it was offered, set aside or not.
+    """
+
+    def __init__(self, registration: Registration, services: ModuleServices, cursor: int, report: Report) -> None:
+        self.registration = registration
+        self.name = registration.name
+        self.subscription = Subscription(registration.subscribe)
+        self.services = services
+        self.cursor = self.seen = cursor
+        self.statistics = Statistics()
+        self.guard = Guard(self.name, report)
+        self.instance: Module | None = None
+        self._saved = (-1, "")
+
+    @property
+    def unsaved(self) -> bool:
+        """There is something to checkpoint."""
+        return self.services.dirty or self._saved != (self.cursor, self.failed)
+
+    def renew(self) -> None:
+        """Checkpoint everything next time."""
+        self._saved = (-1, "")
+        self.services.renew()
+
+    def checkpoint(self, boot: str, wall_offset_ns: int) -> Checkpoint:
+        """What has changed since the last call."""
+        self.statistics.checkpoints += 1
+        self._saved = (self.cursor, self.failed)
+        return self.services.checkpoint(self.cursor, boot, wall_offset_ns, self.failed)
+
+    @property
+    def failed(self) -> str:
+        """Why it was set aside, in one line; empty while it is well."""
+        return "" if self.guard.failed is None else line(self.guard.failed)
+
+    def call(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Call into the module; False if it raised, or is set aside."""
+        started_ns = time.perf_counter_ns()
+        self.guard.call(function, *args, **kwargs)
+        self.statistics.spent_ns += time.perf_counter_ns() - started_ns
+        return self.guard.failed is None
+
+
+def line(err: BaseException) -> str:
+    """What an exception says, as one bounded line: it is the plugin's text, and its own __str__ may fail too."""
+    try:
+        text = " ".join(str(err).split())
+    except Exception:
+        text = "(its text cannot be had)"
+    return f"{type(err).__name__}: {text}"[:400].encode("ascii", "backslashreplace").decode()

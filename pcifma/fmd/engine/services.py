@@ -1,0 +1,249 @@
+"""What the daemon does for one module: the plugin API's Services, and what of it has to be checkpointed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from pcifma.access.seam import Host
+from pcifma.errors import PluginError
+from pcifma.event.ereport import Ereport
+from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.engine import serd, timer
+from pcifma.fmd.engine.docket import Docket
+from pcifma.fmd.engine.handle import Case
+from pcifma.fmd.engine.serd import SerdState
+from pcifma.fmd.engine.timer import Timer, Timers
+from pcifma.fmd.log.batch import Checkpoint
+from pcifma.plugin.module import PropertyValue
+from pcifma.plugin.watch import Finding
+
+# What one module may hold; beyond it the call raises, and a module that does not expect that is set aside.
+BUFFER_BYTES = 1 << 20
+BUFFERS_BYTES = 10 << 20
+SERD_LIMIT = 65536
+TIMER_LIMIT = 4096
+CASE_LIMIT = 10000
+TEXT_LIMIT = 65536
+NEVER_NS = 1 << 62
+
+
+class Desk(Protocol):
+    """What services need of the engine."""
+
+    @property
+    def fabric(self) -> Fabric: ...
+    @property
+    def host(self) -> Host: ...
+    @property
+    def docket(self) -> Docket: ...
+    def at_ns(self, event: Ereport) -> int:
+        """When *event* happened, on this boot's line."""
+
+    def now_ns(self) -> int:
+        """Boot time of what is being handled."""
+
+    def cause(self) -> str:
+        """A name for what is being handled, the same if it is handled again."""
+
+    def post(self, module: str, finding: Finding, number: int) -> None:
+        """Log the *number*th ereport of *module*'s own."""
+
+
+class ModuleServices:
+    """Services of one module. Everything but properties, fabric and host is checkpointed."""
+
+    def __init__(self, desk: Desk, name: str, version: str, properties: Mapping[str, PropertyValue]) -> None:
+        self.name = name
+        self.version = version
+        self.statistics: dict[str, int] = {}
+        self.timers = Timers()
+        self.serds: dict[str, SerdState] = {}
+        self.buffers: dict[str, bytes] = {}
+        # Numbers the ereports that the module has posted, for their uuids.
+        self.posted = 0
+        self._desk = desk
+        self._properties = dict(properties)
+        self._changed: set[tuple[str, str]] = set()
+
+    @property
+    def properties(self) -> Mapping[str, PropertyValue]:
+        """The module's typed properties, defaults filled in."""
+        return self._properties
+
+    @property
+    def fabric(self) -> Fabric:
+        """The fabric as it is now."""
+        return self._desk.fabric
+
+    @property
+    def host(self) -> Host:
+        """Facts of the host."""
+        return self._desk.host
+
+    def now_ns(self) -> int:
+        """Boot time of the event being handled, or now, in ns."""
+        return self._desk.now_ns()
+
+    def count(self, statistic: str, n: int = 1) -> None:
+        """Add *n* to a statistic."""
+        self._check(statistic)
+        self.statistics[statistic] = self.statistics.get(statistic, 0) + n
+        self._changed.add(("stat", statistic))
+
+    def open_case(self, key: str) -> Case:
+        """The module's open case under *key*, or a new one."""
+        docket = self._desk.docket
+        self._check(key)
+        docket.limit(self.name, key, CASE_LIMIT)
+        de = {"scheme": "fmd", "mod-name": self.name, "mod-version": self.version}
+        return docket.open(self.name, key, cause=self._desk.cause(), de=de, rules=f"{self.name} {self.version}")
+
+    def cases(self) -> Iterable[Case]:
+        """The module's cases that are not closed."""
+        return self._desk.docket.of(self.name)
+
+    def serd(self, name: str, n: int, t_s: float) -> SerdHandle:
+        """The module's SERD engine *name*, made if needed; a changed n or t counts from now on."""
+        state = self.serds.get(name)
+        t_ns = round(t_s * 1e9)
+        if state is None:
+            self._check(name)
+            self._limit(len(self.serds), SERD_LIMIT, "SERD engines")
+            state = self.serds[name] = SerdState(n, t_ns)
+        elif (state.n, state.t_ns) != (n, t_ns):
+            state.n, state.t_ns = n, t_ns
+        return SerdHandle(state, self._desk.at_ns, lambda: self._changed.add(("serd", name)))
+
+    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
+        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
+        if timer not in self.timers.armed:
+            self._check(timer)
+            self._limit(len(self.timers.armed), TIMER_LIMIT, "timers")
+        due_ns = self.now_ns() + round(delay_s * 1e9)
+        if not -NEVER_NS < due_ns < NEVER_NS:
+            raise PluginError(f"module {self.name}: timer {timer} of {delay_s} s is out of range")
+        self.timers.arm(timer, Timer(due_ns, self._check(data, TEXT_LIMIT)))
+        self._changed.add(("timer", timer))
+
+    def disarm(self, timer: str) -> None:
+        """Forget the timer."""
+        if self.timers.disarm(timer):
+            self._changed.add(("timer", timer))
+
+    def expire(self, upto_ns: int) -> tuple[str, Timer] | None:
+        """For the engine: take the earliest timer that is due at or before *upto_ns*."""
+        due = self.timers.take(upto_ns)
+        if due is not None:
+            self._changed.add(("timer", due[0]))
+        return due
+
+    def get(self, buffer: str) -> bytes | None:
+        """A checkpointed buffer's content."""
+        return self.buffers.get(buffer)
+
+    def put(self, buffer: str, data: bytes) -> None:
+        """Set a checkpointed buffer (at most 1 MiB, 10 MiB in all)."""
+        self._check(buffer)
+        others = sum(len(body) for name, body in self.buffers.items() if name != buffer)
+        if len(data) > BUFFER_BYTES or others + len(data) > BUFFERS_BYTES:
+            raise PluginError(f"module {self.name}: buffer {buffer} of {len(data)} bytes is too large (1 MiB each, 10 MiB in all)")
+        self.buffers[buffer] = bytes(data)
+        self._changed.add(("buffer", buffer))
+
+    def post(self, finding: Finding) -> None:
+        """Post an ereport of the module's own."""
+        if not finding.class_.startswith("ereport."):
+            raise PluginError(f"module {self.name}: {finding.class_!r} is no ereport class")
+        self.posted += 1
+        self._changed.add(("posted", ""))
+        self._desk.post(self.name, finding, self.posted)
+
+    # Names become keys of the log: text that it can hold, and of some shortness.
+    def _check(self, name: str, limit: int = 256) -> str:
+        try:
+            if len(name.encode()) <= limit and "\0" not in name:
+                return name
+        except (UnicodeError, AttributeError):
+            pass
+        raise PluginError(f"module {self.name}: {ascii(name)[:80]} is no name: use text of at most {limit} bytes")
+
+    def _limit(self, size: int, limit: int, what: str) -> None:
+        if size >= limit:
+            raise PluginError(f"module {self.name}: more than {limit} {what}")
+
+    @property
+    def dirty(self) -> bool:
+        """Something has changed since the last checkpoint."""
+        return bool(self._changed)
+
+    def checkpoint(self, cursor: int, boot: str, wall_offset_ns: int, failed: str) -> Checkpoint:
+        """What has changed since the last call."""
+        put: dict[tuple[str, str], bytes] = {}
+        drop: list[tuple[str, str]] = []
+        for key in self._changed:
+            body = self._body(*key)
+            if body is None:
+                drop.append(key)
+            else:
+                put[key] = body
+        self._changed.clear()
+        return Checkpoint(self.name, cursor, boot, wall_offset_ns, failed, put, tuple(drop))
+
+    def _body(self, kind: str, key: str) -> bytes | None:
+        if kind == "serd":
+            return serd.encode(self.serds[key]) if key in self.serds else None
+        if kind == "timer":
+            armed = self.timers.armed.get(key)
+            return None if armed is None else timer.encode(armed)
+        if kind == "buffer":
+            return self.buffers.get(key)
+        number = self.posted if kind == "posted" else self.statistics.get(key)
+        return None if number is None else str(number).encode()
+
+    def restore(self, state: Mapping[tuple[str, str], bytes], shift_ns: int, now_ns: int) -> None:
+        """Take up a checkpoint whose boot times lie *shift_ns* before this boot's line."""
+        for (kind, key), body in state.items():
+            if kind == "serd":
+                self.serds[key] = serd.decode(body)
+                if shift_ns:
+                    self.serds[key].shift(shift_ns, now_ns)
+            elif kind == "timer":
+                self.timers.arm(key, timer.decode(body, shift_ns))
+            elif kind == "buffer":
+                self.buffers[key] = body
+            elif kind == "posted":
+                self.posted = int(body)
+            else:
+                self.statistics[key] = int(body)
+
+    def renew(self) -> None:
+        """Put everything into the next checkpoint."""
+        kinds: dict[str, Iterable[str]] = {"serd": self.serds, "timer": self.timers.armed, "buffer": self.buffers, "stat": self.statistics}
+        self._changed |= {(kind, key) for kind, held in kinds.items() for key in held} | {("posted", "")}
+
+    def forget(self) -> None:
+        """Drop everything, for a module that begins anew."""
+        self.renew()
+        self.serds, self.buffers, self.statistics, self.timers = {}, {}, {}, Timers()
+
+
+class SerdHandle:
+    """A SERD engine as its module holds it."""
+
+    __slots__ = ("_at_ns", "_changed", "_state")
+
+    def __init__(self, state: SerdState, at_ns: Callable[[Ereport], int], changed: Callable[[], None]) -> None:
+        self._state = state
+        self._at_ns = at_ns
+        self._changed = changed
+
+    def record(self, event: Ereport) -> bool:
+        """Count *event* (its `count` times) at its boot time; True when the engine has fired (and is then reset)."""
+        self._changed()
+        return self._state.record(self._at_ns(event), event.count)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._changed()
+        self._state.reset()

@@ -1,0 +1,1 @@
+"""The keeper: the one process that stays root, and what is said to it."""

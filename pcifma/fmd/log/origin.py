@@ -1,0 +1,62 @@
+"""The origins that the log holds, by content. Each is stored once; one that was forgotten here may be stored again, which is harmless."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pcifma.fmd.log.database import insert_many
+from pcifma.fmd.log.row import origin_of
+
+REMEMBERED = 8192
+_TAKEN_UP = 1024
+
+
+class Origins:
+    """Ids of origins. What a transaction adds is kept or dropped with it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._added: list[bytes] = []
+        self._unsaved = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Know what the table holds; for when rows were removed from it."""
+        rows = self._connection.execute("SELECT body, id FROM origin ORDER BY id DESC LIMIT ?", (_TAKEN_UP,)).fetchall()
+        self._known: dict[bytes, int] = dict(reversed(rows))
+        self._last = rows[0][1] if rows else 0
+
+    def id_of(self, body: bytes) -> int:
+        """The id of the encoded origin *body*; a new one must be saved before the transaction ends."""
+        known = self._known.get(body)
+        if known is None:
+            self._last += 1
+            known = self._known[body] = self._last
+            self._added.append(body)
+        return known
+
+    def save(self) -> None:
+        """Insert the new origins, many to a statement."""
+        flat: list[object] = []
+        for body in self._added[self._unsaved :]:
+            origin = origin_of(body)
+            flat += (self._known[body], origin.class_, origin.device, body)
+        insert_many(self._connection, "INSERT INTO origin", 4, flat)
+        self._unsaved = len(self._added)
+
+    def keep(self) -> None:
+        """The transaction is durable."""
+        self._end()
+        if len(self._known) > 2 * REMEMBERED:
+            self._known = dict(list(self._known.items())[-REMEMBERED:])
+
+    def drop(self) -> None:
+        """The transaction has failed."""
+        for body in self._added:
+            del self._known[body]
+        self._last -= len(self._added)
+        self._end()
+
+    def _end(self) -> None:
+        self._added.clear()
+        self._unsaved = 0

@@ -1,0 +1,145 @@
+"""Questions to the log, for the engine, the poller, and every command that reads. Needs a connection that may only read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
+from pcifma.fmd.log.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
+from pcifma.fmd.log.row import Arrival, ereport, uuid_bytes, uuid_text
+from pcifma.poll.latched import Baseline, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event as the log holds it, with its boot time in ns (of the boot that its ereport names)."""
+
+    event: Ereport | ListEvent
+    boot_ns: int
+
+    @property
+    def seq(self) -> int:
+        """Its place in the log."""
+        return self.event.seq
+
+    @property
+    def uuid(self) -> str:
+        """Its own uuid."""
+        return self.event.uuid if isinstance(self.event, Ereport) else self.event.event
+
+
+_ROW = """seq, origin.body, uuid, tick, wall_ns, not_before_ns, boot_ns, ena, count, first_ns, last_ns, payload
+          FROM error JOIN origin ON origin.id = error.origin"""
+_AFTER = f"""SELECT * FROM (SELECT {_ROW} WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit)
+             UNION ALL SELECT * FROM (SELECT seq, NULL, NULL, NULL, NULL, NULL, boot_ns, NULL, NULL, NULL, NULL, body FROM fault
+             WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit) ORDER BY seq LIMIT :limit"""
+_WORDS = msgspec.json.Decoder(tuple[tuple[str, int], ...])
+_LIST = msgspec.json.Decoder(ListEvent)
+
+
+class Reader:
+    """Reads from one connection; each call sees one consistent state of the log."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def events(self, after: int, limit: int, upto: int = (1 << 63) - 1) -> list[Logged]:
+        """At most *limit* events of both logs with after < seq <= upto, in log order."""
+        rows = self.connection.execute(_AFTER, {"after": after, "limit": limit, "upto": upto})
+        return [_logged(row) for row in rows]
+
+    def boot_ns(self, seq: int) -> int | None:
+        """Boot time of the ereport numbered *seq*, if the log still has it."""
+        row = self.connection.execute("SELECT boot_ns FROM error WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def last(self) -> int:
+        """The newest seq in either log; 0 if both are empty."""
+        query = "SELECT max(coalesce((SELECT max(seq) FROM error), 0), coalesce((SELECT max(seq) FROM fault), 0))"
+        return int(self.connection.execute(query).fetchone()[0])
+
+    def errors(self, uuids: list[str]) -> list[Ereport]:
+        """The ereports with those uuids that the log still has, in log order."""
+        wanted = [uuid_bytes(text) for text in uuids]
+        query = f"SELECT {_ROW} WHERE uuid IN ({','.join('?' * len(wanted))}) ORDER BY seq"
+        return [ereport(row[0], _arrival(row)) for row in self.connection.execute(query, wanted)]
+
+    def lists(self, case: str | None = None) -> Iterator[ListEvent]:
+        """List events, of one *case* or of all, in log order."""
+        where, values = ("", ()) if case is None else ("WHERE case_uuid = ?", (uuid_bytes(case),))
+        for (body,) in self.connection.execute(f"SELECT body FROM fault {where} ORDER BY seq", values):
+            yield _LIST.decode(body)
+
+    def latched(self) -> list[Standing]:
+        """The latched set's rows."""
+        rows = self.connection.execute("SELECT target, register, bit, boot, occurrence, since_ns, standing FROM latched")
+        return [Standing(t, r, bit, boot, n, since, bool(standing)) for t, r, bit, boot, n, since, standing in rows]
+
+    def baselines(self) -> list[Baseline]:
+        """The latched set's last looks."""
+        rows = self.connection.execute("SELECT target, boot, last_look_ns, words FROM baseline")
+        return [Baseline(target, boot, last_look_ns, _WORDS.decode(words)) for target, boot, last_look_ns, words in rows]
+
+    def position(self) -> Position:
+        """Where the poller's numbers go on."""
+        row = self.connection.execute("SELECT tick, snapshot FROM position").fetchone()
+        return Position() if row is None else Position(*row)
+
+    def fabric(self, id: str) -> FabricSnapshot | None:
+        """The fabric snapshot *id*, if it is kept."""
+        row = self.connection.execute("SELECT id, wall_ns, body FROM fabric WHERE id = ?", (id,)).fetchone()
+        return None if row is None else FabricSnapshot(*row)
+
+    def writes(self) -> Iterator[RegisterWrite]:
+        """The ledger of configuration writes, oldest first."""
+        query = "SELECT id, wall_ns, boot, device, register, width, before, value, after, why FROM written ORDER BY wall_ns, id"
+        return (RegisterWrite(*row) for row in self.connection.execute(query))
+
+    def cases(self) -> list[CaseRow]:
+        """All cases that are kept."""
+        rows = self.connection.execute("SELECT id, uuid, module, key, state, body FROM cases")
+        return [CaseRow(number, uuid_text(key), *rest) for number, key, *rest in rows]
+
+    def resources(self) -> list[ResourceRow]:
+        """The resource cache."""
+        return [ResourceRow(*row) for row in self.connection.execute("SELECT target, case_id, n, state, body FROM resource")]
+
+    def evidence(self, case: int) -> dict[str, int]:
+        """The ereports that the case of that id stands on: seq by uuid, in log order."""
+        query = "SELECT error.uuid, error.seq FROM evidence JOIN error USING (seq) WHERE case_id = ? ORDER BY seq"
+        return {uuid_text(key): seq for key, seq in self.connection.execute(query, (case,))}
+
+    def retired(self) -> dict[str, tuple[int, int]]:
+        """What retention has let go: events and the sum of their counts, by class."""
+        rows = self.connection.execute("SELECT class, events, count FROM retired ORDER BY class")
+        return {class_: (events, count) for class_, events, count in rows}
+
+    def modules(self) -> list[Checkpoint]:
+        """The latest checkpoint of each module, without its state."""
+        query = "SELECT name, cursor, boot, wall_offset_ns, failed FROM module"
+        return [Checkpoint(*row) for row in self.connection.execute(query)]
+
+    def state(self, module: str) -> dict[tuple[str, str], bytes]:
+        """What *module* has checkpointed, by (kind, key)."""
+        rows = self.connection.execute("SELECT kind, key, body FROM state WHERE module = ?", (module,))
+        return {(kind, key): body for kind, key, body in rows}
+
+
+def _arrival(row: tuple[object, ...]) -> Arrival:
+    return Arrival(*row[1:])  # type: ignore[arg-type]
+
+
+def _logged(row: tuple[object, ...]) -> Logged:
+    seq, boot_ns, payload = row[0], row[6], row[11]
+    assert isinstance(seq, int) and isinstance(boot_ns, int) and isinstance(payload, bytes)
+    event: Ereport | ListEvent = _LIST.decode(payload) if row[1] is None else ereport(seq, _arrival(row))
+    return Logged(event, boot_ns)
