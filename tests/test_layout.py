@@ -50,5 +50,5 @@ def test_regs_use_the_standard_library_only(path: Path) -> None:
 @pytest.mark.parametrize("package", ["log", "child", "keeper", "engine"])
 def test_parts_of_the_daemon_know_the_log_and_themselves_only(package: str) -> None:
     allowed = {package, "log"} if package == "engine" else {package}
-    found = {name.split(".")[2] for path in (ROOT / "pcifma/fmd" / package).glob("*.py") for name in imports(path) if name.startswith("pcifma.fmd.")}
-    assert found <= allowed
+    names = [name for path in (ROOT / "pcifma/fmd" / package).glob("*.py") for name in imports(path)]
+    assert {name.split(".")[2] for name in names if name.startswith("pcifma.fmd.")} <= allowed
