@@ -68,6 +68,15 @@ def pcifma() -> None:
     """Find PCIe errors that no interrupt will ever report, and say which part is at fault."""
 
 
+def _complaint(err: click.ClickException) -> str:
+    # One line: what is wrong, and which help tells more. A command without words gets the help itself.
+    text, context = err.format_message(), err.ctx if isinstance(err, click.UsageError) else None
+    if context is not None and text == context.get_help():
+        return text
+    more = f": see {context.command_path} --help" if context is not None else ""
+    return f"pcifma: {' '.join(text.split()).rstrip('.')}{more}"
+
+
 def run(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 nothing found, 1 found, 2 trouble, 3 could not look everywhere, 130 interrupted."""
     try:
@@ -77,7 +86,7 @@ def run(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except click.ClickException as err:
-        err.show()
+        print(_complaint(err), file=sys.stderr)
         status = EXIT_TROUBLE
     except PcifmaError as err:
         print(f"pcifma: {err}", file=sys.stderr)

@@ -88,11 +88,14 @@ def register_at(
 
 def lookup(text: str) -> tuple[Location, Register | None]:
     """What *text* names (see `resolve`), with its row; None where no table has one. A key finds its very row, also where another
-    layout has the same bytes; of a key that several forms share, the first.
+    layout has the same bytes; of a key that several forms share, the first. A key that one table alone has needs no table in front.
     """
     table, _, key = text.strip().lower().partition(".")
     if key and table in BY_KEY:
         return _by_key(BY_KEY[table], key)
+    owners = [c for c in CAPABILITIES if table in c.by_key] if not key else []
+    if len(owners) == 1:
+        return _by_key(owners[0], table)
     location = _by_name(text.strip())
     row = register_at(location)
     return location, row[1] if row else None

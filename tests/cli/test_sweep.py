@@ -185,3 +185,18 @@ def test_host_bridge_is_named_by_its_own_registers(dump: Path) -> None:
     assert done.returncode == 1
     assert "I/O Hub core error  io.hb.iio.core  GNERRST bit 23" in done.stdout
     assert "setpci -s 0000:00:14.2 1c0.l" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["sweep", "a", "b"], "unexpected extra argument (b): see pcifma sweep --help"),
+        (["sweep", "--loud"], "No such option '--loud': see pcifma sweep --help"),
+        (["sweeep"], "No such command 'sweeep'"),
+    ],
+)
+def test_wrong_usage_is_one_line(words: list[str], complaint: str) -> None:
+    done = pcifma(*words)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -40,6 +40,8 @@ from pcifma.regs.table import Capability, Location
         ("  98.l ", "98.l"),
         ("aer.correctable_error_status", "ECAP_AER+10.l"),
         ("DPC.RP_PIO_STATUS", "ECAP_DPC+c.l"),
+        ("uncorrectable_error_status", "ECAP_AER+4.l"),
+        ("RP_PIO_Status", "ECAP_DPC+c.l"),
     ],
 )
 def test_resolve_takes_what_people_write(text: str, name: str) -> None:
