@@ -80,7 +80,7 @@ def _complaint(err: click.ClickException) -> str:
 def run(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 nothing found, 1 found, 2 trouble, 3 could not look everywhere, 130 interrupted."""
     try:
-        status = pcifma.main(args=argv, standalone_mode=False)
+        status = pcifma.main(args=argv, prog_name="pcifma", standalone_mode=False)
     except click.exceptions.Abort:
         status = EXIT_INTERRUPTED
     except KeyboardInterrupt:
