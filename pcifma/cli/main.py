@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "repaired": "A part was repaired.",
     "replaced": "A part was replaced.",
     "acquit": "A suspect is innocent.",
+    "writes": "Every register ever written: before, after, why, for whom.",
     "explain": "The chain from a fault to each of its ereports.",
     "help": "The knowledge article of a message code, offline.",
     "simulate": "Random machines, random faults, scored diagnoses.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 from pcifma.errors import PcifmaError, WriteRefusedError
@@ -29,9 +29,26 @@ from pcifma.regs.table import Location
 Write = Callable[[Bdf, Location, int], tuple[int, int]]
 """Write bits of a register back; its words before and after. WriteRefusedError, or another PcifmaError where nobody knows."""
 
-REFUSALS = 3  # of one register, then it is left until the fabric changes or the daemon restarts
+Claim = tuple[str, Evidence]
+"""A bit that may be written back, and the uuid of the ereport that is logged of it."""
+
+REFUSALS = 3  # of one register, or writes that changed nothing; then it is left until the fabric changes or the daemon restarts
 _ORDER = {"CAP_EXP": 2, "": 1, "ECAP_AER": 0}
 _ROOT_ERROR_STATUS = Location("ECAP_AER", 0x30, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why registers are written: by the daemon itself, or for an operator's *command* about *case*, given by *uid* and *pid*."""
+
+    why: str = "logged"
+    case: str = ""
+    command: str = ""
+    uid: int | None = None
+    pid: int | None = None
+
+
+LOGGED = Cause()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +71,32 @@ class Outcome:
     refused: bool
 
 
-def acknowledgeable(evidence: Iterable[Evidence], allowed: Callable[[Bdf], bool]) -> dict[tuple[Bdf, Location], int]:
-    """Bits by register that *evidence* stands on and that may be written back, in the order in which they are."""
-    found: dict[tuple[Bdf, Location], int] = {}
-    for one in evidence:
-        if one.target.kind == "function" and isinstance(one.location, Location) and _has_row(one.location) and allowed(one.target.bdf):
-            key = (one.target.bdf, one.location)
-            found[key] = found.get(key, 0) | 1 << one.bit
+@dataclass(slots=True)
+class Wanted:
+    """Bits of one register, and the ereports that they stand on."""
+
+    bits: int = 0
+    ereports: list[str] = field(default_factory=list)
+
+
+def acknowledgeable(claims: Iterable[Claim], allowed: Callable[[Bdf], bool]) -> dict[tuple[Bdf, Location], Wanted]:
+    """What of *claims* may be written back, by register, in the order in which it is."""
+    found: dict[tuple[Bdf, Location], Wanted] = {}
+    for ereport, one in claims:
+        if one.target.kind == "function" and isinstance(one.location, Location) and has_row(one.location) and allowed(one.target.bdf):
+            wanted = found.setdefault((one.target.bdf, one.location), Wanted())
+            wanted.bits |= 1 << one.bit
+            if ereport and ereport not in wanted.ereports:
+                wanted.ereports.append(ereport)
     return dict(sorted(found.items(), key=lambda item: (_rank(item[0][1]), item[0][0], item[0][1].offset)))
 
 
-def _has_row(location: Location) -> bool:
-    # Several types of Function may have different registers there: which one this has, the keeper finds out.
+def has_row(location: Location) -> bool:
+    """True if a row of the tables lets the register be written. Several types of Function may have different registers there: which
+    one this has, the keeper finds out; of several capabilities of one name it knows the first.
+    """
     capability = BY_NAME.get(location.capability)
-    rows = capability.registers if capability is not None else ()
+    rows = capability.registers if capability is not None and not location.number else ()
     return any(row.ack and (row.offset, row.width) == (location.offset, location.width) for row in rows)
 
 
@@ -87,22 +116,41 @@ class Acknowledger:
         self.outstanding = 0  # asked for by the loop's thread, and not settled there yet
         threading.Thread(target=self._run, name="acknowledge", daemon=True).start()
 
-    def prepare(self, evidence: Iterable[Evidence], allowed: Callable[[Bdf], bool], now_ns: int, why: str) -> list[Acknowledgement]:
-        """What to write for *evidence*; the rows go into the transaction that makes it durable, then `ask` (wall time *now_ns*)."""
-        return list(self._prepared(acknowledgeable(evidence, allowed), now_ns, why))
+    def prepare(self, claims: Iterable[Claim], allowed: Callable[[Bdf], bool], now_ns: int, cause: Cause = LOGGED) -> list[Acknowledgement]:
+        """What to write for *claims*; the rows go into the transaction that makes it durable, then `ask` (wall time *now_ns*).
 
-    def _prepared(self, wanted: dict[tuple[Bdf, Location], int], now_ns: int, why: str) -> Iterator[Acknowledgement]:
-        for (bdf, location), bits in wanted.items():
-            new = bits & ~self._asked.get((bdf, location), 0)
-            if new and self._refusals.get((bdf, location), 0) < REFUSALS:
+        What is being asked for already is left out; so is what was refused before, unless an operator orders it.
+        """
+        return list(self._prepared(acknowledgeable(claims, allowed), now_ns, cause))
+
+    def _prepared(self, wanted: dict[tuple[Bdf, Location], Wanted], now_ns: int, cause: Cause) -> Iterator[Acknowledgement]:
+        for key, found in wanted.items():
+            new = found.bits & ~self._asked.get(key, 0)
+            if new and (cause.command or self._refusals.get(key, 0) < REFUSALS):
                 self.outstanding += 1
-                self._asked[bdf, location] = self._asked.get((bdf, location), 0) | new
-                yield Acknowledgement(bdf, location, new, self._row(bdf, location, new, now_ns, why))
+                self._asked[key] = self._asked.get(key, 0) | new
+                yield Acknowledgement(*key, new, self._row(key, replace(found, bits=new), now_ns, cause))
 
-    def _row(self, bdf: Bdf, location: Location, bits: int, now_ns: int, why: str) -> RegisterWrite:
+    def _row(self, key: tuple[Bdf, Location], wanted: Wanted, now_ns: int, cause: Cause) -> RegisterWrite:
         self._number += 1
-        name = str(uuid.uuid5(NAMESPACE, f"write\0{self._boot}\0{now_ns}\0{self._number}"))
-        return RegisterWrite(name, now_ns, self._boot, str(bdf), str(location), location.width, None, bits, None, why)
+        bdf, location = key
+        return RegisterWrite(
+            id=str(uuid.uuid5(NAMESPACE, f"write\0{self._boot}\0{now_ns}\0{self._number}")),
+            wall_ns=now_ns,
+            boot=self._boot,
+            device=str(bdf),
+            register=str(location),
+            width=location.width,
+            before=None,
+            value=wanted.bits,
+            after=None,
+            why=cause.why,
+            ereports=tuple(wanted.ereports),
+            case=cause.case,
+            command=cause.command,
+            uid=cause.uid,
+            pid=cause.pid,
+        )
 
     def ask(self, wanted: Iterable[Acknowledgement]) -> None:
         """Their rows are durable: write."""
@@ -118,7 +166,7 @@ class Acknowledger:
         self.outstanding -= 1
         key = (outcome.asked.bdf, outcome.asked.location)
         self._asked[key] = self._asked.get(key, 0) & ~outcome.asked.bits
-        self._refusals[key] = self._refusals.get(key, 0) + 1 if outcome.refused else 0
+        self._refusals[key] = 0 if outcome.cleared else self._refusals.get(key, 0) + 1
 
     def close(self) -> None:
         """Ask for nothing more."""

@@ -19,18 +19,38 @@ class Consent:
         self._machine = machine
         self._fabric = ""
         self._judged_ns = 0
-        self._allowed: frozenset[Bdf] = frozenset()
+        self._refusals: dict[Bdf, str] = {}
 
     def allows(self, fabric: Fabric, bdf: Bdf) -> bool:
         """True if the plan for *bdf* has `clear` in it."""
+        return not self.refusal(fabric, bdf)
+
+    def refusal(self, fabric: Fabric, bdf: Bdf) -> str:
+        """Why the registers of *bdf* are not ours to write, in a few words: who owns them, or that it sleeps. Empty where they are."""
         now_ns = self._machine.clock.boot_ns()
         if fabric.id != self._fabric or now_ns - self._judged_ns > _FRESH_NS:
-            self._allowed = self._judge(fabric)
+            self._refusals = self._judge(fabric)
             self._fabric, self._judged_ns = fabric.id, now_ns
-        return bdf in self._allowed
+        return self._refusals.get(bdf, "no such Function is here")
 
-    def _judge(self, fabric: Fabric) -> frozenset[Bdf]:
+    def renew(self) -> None:
+        """Judge anew when next asked."""
+        self._fabric = ""
+
+    def _judge(self, fabric: Fabric) -> dict[Bdf, str]:
         from pcifma.platform.survey import survey  # noqa: PLC0415 - a daemon that may not clear never needs it
 
-        lines = survey(self._machine, fabric, may_clear=True).lines
-        return frozenset(line.function.bdf for line in lines if "clear" in line.coverage.plan)
+        found = survey(self._machine, fabric, may_clear=True)
+        refusals: dict[Bdf, str] = {}
+        for line in found.lines:
+            coverage, function = line.coverage, line.function
+            reasons = found.situation.owner(function).reasons
+            if "clear" in coverage.plan:
+                refusals[function.bdf] = ""
+            elif function.unread:
+                refusals[function.bdf] = f"{function.unread}: not touched"
+            elif coverage.owner == "guest":
+                refusals[function.bdf] = f"owner: guest{f' {coverage.guest}' if coverage.guest else ''} ({function.driver} holds it)"
+            else:
+                refusals[function.bdf] = f"owner: {coverage.owner} ({reasons[0] if reasons else 'no reason known'})"
+        return refusals

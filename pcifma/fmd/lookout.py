@@ -8,9 +8,8 @@ A batch that the log does not take waits, and no new look is made before it is i
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -18,26 +17,25 @@ from typing import cast
 import msgspec
 
 from pcifma.access.seam import ConfigSpace, Machine
-from pcifma.errors import LogBusyError
+from pcifma.errors import DaemonError, LogBusyError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import identity
-from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Outcome, unfinished
+from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Claim, Outcome, unfinished
+from pcifma.fmd.claim import ordered, shadows, standing
 from pcifma.fmd.deadline import Readers, Wanted
 from pcifma.fmd.log.batch import Batch, FabricSnapshot, Position
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.ticket import Ticket
-from pcifma.plugin.watch import Evidence, Target
+from pcifma.fmd.order import Order
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet
 from pcifma.poll.poller import Look, Poller
 from pcifma.poll.target import Sourced
 from pcifma.poll.triage import BatchReader
 from pcifma.regs.bdf import Bdf
-from pcifma.regs.table import Location
 
-DEVICE_STATUS = Location("CAP_EXP", 0xA, 2)
 # A look between two writes to one Function would take the Device Status bit for one that nothing explains: wait so long for them.
 ACK_PATIENCE_NS = 200_000_000
 ACK_PAUSE_NS = 2_000_000
@@ -61,11 +59,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """How to look: times in ns. *may_clear* tells for which Functions logged bits may be written back."""
+    """How to look: times in ns. *may_clear* tells for which Functions logged bits may be written back; *automatic*: without being
+    told to, each time.
+    """
 
     fast_ns: int
     slow_ns: int
     may_clear: Callable[[Fabric, Bdf], bool]
+    automatic: bool = True
 
 
 class Lookout:
@@ -102,6 +103,8 @@ class Lookout:
         self._generation = log.generation
         self._acks_since_ns: int | None = None
         self._waiting: deque[tuple[Batch, list[Acknowledgement]]] = deque()
+        self._orders: list[Order] = []
+        self._ordered: list[Order] = []
 
     @property
     def fabric(self) -> Fabric:
@@ -130,7 +133,7 @@ class Lookout:
         slow = started_ns >= self.poller.slow_due_ns
         look = self.poller.look()
         self._note(look, clock.boot_ns() - started_ns)
-        acks = self._acknowledgements(look, slow=slow)
+        acks = self._acknowledgements(look, slow=slow) + self._carry_out(look)
         batch = self._batch(look, acks, tuple(extra), slow=slow)
         if batch is not None:
             self._waiting.append((batch, acks))
@@ -183,6 +186,9 @@ class Lookout:
         now_ns = self.machine.clock.boot_ns()
         self._waiting.append((Batch(now_ns, latched=self.poller.latched.take_changes(), writes=(outcome.row,)), []))
         self._send()
+        for order in self._ordered:
+            order.note(outcome)
+        self._ordered = [order for order in self._ordered if not order.done]
 
     def _send(self) -> bool:
         # In order, and only what the log takes: the rest waits.
@@ -226,27 +232,37 @@ class Lookout:
         return (FabricSnapshot(self.fabric.id, wall_ns, described(self.fabric)),)
 
     def _acknowledgements(self, look: Look, *, slow: bool) -> list[Acknowledgement]:
-        if self.acknowledger is None:
+        if self.acknowledger is None or not self.duty.automatic:
             return []
-        evidence = [one for _, one in look.evidence]
+        claims: list[Claim] = list(look.evidence)
         if slow:  # what stands from before: refused then, or logged by a daemon that was not allowed to
-            evidence += self._standing()
-        evidence += self._shadows(evidence)
-        may_clear = partial(self.duty.may_clear, self.fabric)
-        return self.acknowledger.prepare(evidence, may_clear, look.when.wall_ns, "logged")
+            for function in self.fabric:
+                claims += standing(self.poller, function.bdf)
+        claims += shadows(self.poller, claims)
+        return self.acknowledger.prepare(claims, partial(self.duty.may_clear, self.fabric), look.when.wall_ns)
 
-    def _shadows(self, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
-        # An AER bit explains the Device Status bit beside it, which has no ereport of its own (contract 1.1) and goes with it.
-        with_aer = {e.target for e in evidence if isinstance(e.location, Location) and e.location.capability == "ECAP_AER"}
-        for target in sorted(with_aer):
-            word = self.poller.word(target.bdf, DEVICE_STATUS) or 0
-            yield from (Evidence(target, DEVICE_STATUS, bit) for bit in range(4) if word >> bit & 1)
+    # What an operator orders.
 
-    def _standing(self) -> Iterator[Evidence]:
+    def order(self, order: Order) -> None:
+        """Look at its Functions whole, at once, and write back what is logged of them then."""
+        self._orders.append(order)
         for function in self.fabric:
-            for row in self.poller.latched.standing(identity(self.fabric, function)):
-                with contextlib.suppress(ValueError):  # a fact's path is no register
-                    yield Evidence(Target.function(function.bdf), Location.parse(row.register), row.bit)
+            if order.covers(function.bdf):
+                self.poller.examine(function.bdf)
+        self.poller.due_ns = self.machine.clock.boot_ns()
+
+    def _carry_out(self, look: Look) -> list[Acknowledgement]:
+        orders, self._orders = self._orders, []
+        acks: list[Acknowledgement] = []
+        for order in orders:
+            if self.acknowledger is None:
+                order.fail(DaemonError("nothing can be written here: only a daemon that root started on this machine writes"))
+                continue
+            own = self.acknowledger.prepare(ordered(self.poller, order), lambda _: True, look.when.wall_ns, order.cause)
+            order.expect(own)
+            acks += own
+        self._ordered = [order for order in (*self._ordered, *orders) if not order.done]
+        return acks
 
     def _presume_cleared(self) -> None:
         for bdf in {Bdf.parse(device) for device, _, _ in self._presumed}:

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 import pytest
 
 from pcifma.errors import BusyError, PcifmaError, WriteRefusedError
-from pcifma.fmd.acknowledge import REFUSALS, Acknowledgement, Acknowledger, Outcome, acknowledgeable, unfinished
+from pcifma.fmd.acknowledge import REFUSALS, Acknowledgement, Acknowledger, Cause, Claim, Outcome, acknowledgeable, unfinished
 from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.plugin import HOST, Bdf, Evidence, Location, Target
 
@@ -16,8 +16,8 @@ UNCORRECTABLE, CORRECTABLE, ROOT_STATUS = (Location.parse(f"ECAP_AER+{at}.l") fo
 DEVICE_STATUS, STATUS, SECONDARY = Location.parse("CAP_EXP+a.w"), Location.parse("6.w"), Location.parse("1e.w")
 
 
-def evidence(location: Location | str, bit: int, bdf: Bdf = CARD) -> Evidence:
-    return Evidence(Target.function(bdf), location, bit)
+def evidence(location: Location | str, bit: int, bdf: Bdf = CARD) -> Claim:
+    return f"ereport-{bit}", Evidence(Target.function(bdf), location, bit)
 
 
 def anywhere(_: Bdf) -> bool:
@@ -46,10 +46,10 @@ class Desk:
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.acknowledger = Acknowledger(keeper.write, self.outcomes.put, boot="boot")
 
-    def prepare(self, *found: Evidence) -> list[Acknowledgement]:
-        return self.acknowledger.prepare(found, anywhere, 5, "logged")
+    def prepare(self, *found: Claim, cause: Cause | None = None) -> list[Acknowledgement]:
+        return self.acknowledger.prepare(found, anywhere, 5, cause or Cause())
 
-    def settle(self, *found: Evidence) -> Outcome:
+    def settle(self, *found: Claim) -> Outcome:
         (asked,) = self.prepare(*found)
         self.acknowledger.ask([asked])
         outcome = self.outcomes.get(timeout=10)
@@ -72,21 +72,24 @@ def test_order_is_aer_then_pci_status_then_device_status_then_root_error_status(
 
 
 def test_bits_of_one_register_go_together() -> None:
-    assert acknowledgeable([evidence(CORRECTABLE, 6), evidence(CORRECTABLE, 0)], anywhere) == {(CARD, CORRECTABLE): 0x41}
+    (wanted,) = acknowledgeable([evidence(CORRECTABLE, 6), evidence(CORRECTABLE, 0)], anywhere).values()
+
+    assert (wanted.bits, wanted.ereports) == (0x41, ["ereport-6", "ereport-0"])
 
 
 @pytest.mark.parametrize(
     "one",
     [
-        Evidence(HOST, "x", 0),
+        ("", Evidence(HOST, "x", 0)),
         evidence("fabric", 0),
+        evidence(Location.parse("ECAP_AER+10.l@1"), 6),
         evidence(Location.parse("CAP_EXP+12.w"), 0),
         evidence(Location.parse("ECAP_AER+14.l"), 0),
         evidence(Location.parse("3e.w"), 10),
         evidence(Location.parse("ECAP_DPC+8.w"), 0),
     ],
 )
-def test_what_has_no_row_is_never_written(one: Evidence) -> None:
+def test_what_has_no_row_is_never_written(one: Claim) -> None:
     assert acknowledgeable([one], anywhere) == {}
 
 
@@ -134,6 +137,26 @@ def test_refusal_is_in_the_ledger_and_is_tried_a_few_times() -> None:
     assert desk.prepare(evidence(CORRECTABLE, 6)) == []
     desk.acknowledger.forgive()
     assert len(desk.prepare(evidence(CORRECTABLE, 6))) == 1
+
+
+def test_operator_may_order_what_was_refused_and_the_ledger_says_who() -> None:
+    desk = Desk(Keeper(WriteRefusedError("owner: native")))
+    for _ in range(REFUSALS):
+        desk.settle(evidence(CORRECTABLE, 6))
+
+    (asked,) = desk.prepare(evidence(CORRECTABLE, 6), cause=Cause("ordered", "case", "clear 0000:04:00.0", 0, 4711))
+
+    row = asked.row
+    assert (row.why, row.ereports, row.case, row.command) == ("ordered", ("ereport-6",), "case", "clear 0000:04:00.0")
+    assert (row.uid, row.pid) == (0, 4711)
+
+
+def test_bit_that_no_write_clears_is_written_a_few_times_and_then_left() -> None:
+    desk = Desk(Keeper((0x40, 0x40)))
+    for _ in range(REFUSALS):
+        desk.settle(evidence(CORRECTABLE, 6))
+
+    assert desk.prepare(evidence(CORRECTABLE, 6)) == []
 
 
 def test_keeper_that_does_not_answer_leaves_the_outcome_open() -> None:

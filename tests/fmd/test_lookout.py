@@ -14,10 +14,10 @@ from pcifma.errors import LogBusyError
 from pcifma.event.ereport import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.fmd.acknowledge import Acknowledger, Outcome
+from pcifma.fmd.claim import DEVICE_STATUS as DEVICE_STATUS_REGISTER
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.ticket import Ticket
-from pcifma.fmd.lookout import DEVICE_STATUS as DEVICE_STATUS_REGISTER
 from pcifma.fmd.lookout import Duty, Lookout
 from pcifma.plugin import Bdf, Location
 from pcifma.plugin.loader import builtin

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.poll.latched import Baseline, Standing
+
+WriteOutcome = Literal["done", "clear", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class RegisterWrite:
     """One configuration write, for the ledger of all writes ever made.
 
     Appended twice under one *id*: before the write with *after* None, and when it has been read back. *width* in bytes.
-    *why* is one line. A row that keeps *after* None is a write whose outcome a crash hid.
+    *why* is one line; *ereports* are the uuids that the bits stand on, *case* and *command* what an operator with *uid* and *pid*
+    ordered it for (empty and None: the daemon's own acknowledgement).
     """
 
     id: str
@@ -45,6 +49,18 @@ class RegisterWrite:
     value: int
     after: int | None
     why: str
+    ereports: tuple[str, ...] = ()
+    case: str = ""
+    command: str = ""
+    uid: int | None = None
+    pid: int | None = None
+
+    @property
+    def outcome(self) -> WriteOutcome:
+        """`done`; `clear`: the bits were clear by then, so nothing was written; `refused`; `unknown`: a crash or a timeout hid it."""
+        if self.after is None:
+            return "unknown" if self.value else "refused"
+        return "done" if self.value else "clear"
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,12 @@ def migrate(connection: sqlite3.Connection, path: Path, *, strict: bool, migrati
     found = version_of(connection)
     if 0 < found < len(migrations):
         _copy(connection, path.with_name(f"{path.name}.schema-{found}"))
+    bring_up(connection, strict=strict, migrations=migrations)
+
+
+def bring_up(connection: sqlite3.Connection, *, strict: bool, migrations: Sequence[schema.Migration]) -> None:
+    """The steps from the schema that *connection* has to the newest."""
+    found = version_of(connection)
     for number, migration in enumerate(migrations[found:], found + 1):
         with transaction(connection):
             migration(connection, strict)

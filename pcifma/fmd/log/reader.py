@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.log.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
+from pcifma.fmd.log.retention import WRITES_GONE
 from pcifma.fmd.log.row import Arrival, ereport, uuid_bytes, uuid_text
 from pcifma.poll.latched import Baseline, Standing
 
@@ -101,8 +103,16 @@ class Reader:
 
     def writes(self) -> Iterator[RegisterWrite]:
         """The ledger of configuration writes, oldest first."""
-        query = "SELECT id, wall_ns, boot, device, register, width, before, value, after, why FROM written ORDER BY wall_ns, id"
-        return (RegisterWrite(*row) for row in self.connection.execute(query))
+        query = """SELECT id, wall_ns, boot, device, register, width, before, value, after, why, ereports, case_uuid, command, uid, pid
+                   FROM written ORDER BY wall_ns, id"""
+        for row in self.connection.execute(query):
+            yield _write(row)
+
+    def writes_ever(self) -> int:
+        """How many registers were ever written and read back, rows that the ledger no longer has included."""
+        query = f"""SELECT (SELECT count(*) FROM written WHERE value != 0 AND after IS NOT NULL)
+                    + coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = '{WRITES_GONE}'), 0)"""
+        return int(self.connection.execute(query).fetchone()[0])
 
     def cases(self) -> list[CaseRow]:
         """All cases that are kept."""
@@ -136,6 +146,11 @@ class Reader:
 
 def _arrival(row: tuple[object, ...]) -> Arrival:
     return Arrival(*row[1:])  # type: ignore[arg-type]
+
+
+def _write(row: tuple[Any, ...]) -> RegisterWrite:
+    ereports, case, command, uid, pid = row[10:]
+    return replace(RegisterWrite(*row[:10]), ereports=tuple(ereports.split()), case=case, command=command, uid=uid, pid=pid)
 
 
 def _logged(row: tuple[object, ...]) -> Logged:

@@ -1,7 +1,7 @@
 """Opening the log to read it: as any member of its group, while the daemon runs, after it has stopped, and after it has died.
 
 daemon runs            WAL, shared with it through -shm, which the group may read
-daemon has closed      one file in rollback mode: plain reading
+daemon has closed      one file in rollback mode: plain reading; of an older schema, a copy in memory that is brought up to date
 daemon has died        WAL with what only it holds; where -shm is missing and cannot be made, a private copy is read
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pcifma.errors import LogError
 from pcifma.fmd.log import schema
-from pcifma.fmd.log.database import refuse_newer, refuse_strict, version_of
+from pcifma.fmd.log.database import bring_up, refuse_newer, refuse_strict, version_of
 
 
 def open_readonly(path: Path, *, migrations: Sequence[schema.Migration] = schema.MIGRATIONS) -> sqlite3.Connection:
@@ -50,13 +50,24 @@ def _checked(connection: sqlite3.Connection, path: Path, migrations: Sequence[sc
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         refuse_newer(connection, path, len(migrations))
         if (found := version_of(connection)) < len(migrations):
-            raise LogError(f"{path}: schema {found} of {len(migrations)}: start the daemon once, it brings the log up to date")
+            if not found or path.with_name(path.name + "-wal").exists():
+                raise LogError(f"{path}: schema {found} of {len(migrations)}: start the daemon anew, it brings the log up to date")
+            connection = _brought_up(connection, migrations)
         connection.execute("PRAGMA query_only=ON")
     except BaseException as err:
         connection.close()
         refuse_strict(err, path)
         raise
     return connection
+
+
+# Nobody writes an archive, nor the log of a daemon that has stopped: it is read as the newest schema has it.
+def _brought_up(connection: sqlite3.Connection, migrations: Sequence[schema.Migration]) -> sqlite3.Connection:
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.backup(memory)
+    connection.close()
+    bring_up(memory, strict=schema.has_strict(), migrations=migrations)
+    return memory
 
 
 # Nobody writes the files now: who runs would have made them readable.

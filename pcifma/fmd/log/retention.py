@@ -14,12 +14,15 @@ from pcifma.fmd.log.database import transaction
 from pcifma.fmd.log.wal import Sizes
 
 MIB = 1 << 20
+# Row of `meta`: registers written whose row of the ledger is gone.
+WRITES_GONE = "writes_gone"
 # Ereports in one step: some 50 ms, between two commits.
 SLICE = 10000
 # A pass that leaves more than this part of the rows was not worth another one.
 _WORTH = 0.9
 _KEPT = "seq > :after AND seq <= :upto AND seq NOT IN (SELECT seq FROM evidence WHERE seq > :after AND seq <= :upto)"
 _ORPHANS = "DELETE FROM origin WHERE id NOT IN (SELECT origin FROM error)"
+_OLD_WRITES = "wall_ns <= (SELECT wall_ns FROM written ORDER BY wall_ns DESC LIMIT 1 OFFSET :writes)"
 _RESOLVED = "state = 'RESOLVED' AND id <= (SELECT max(id) FROM cases) - :cases"
 
 
@@ -132,6 +135,9 @@ _TIDY = (
     f"DELETE FROM cases WHERE {_RESOLVED}",
     """DELETE FROM fault WHERE seq <= (SELECT max(seq) FROM (SELECT seq, sum(length(body)) OVER (ORDER BY seq DESC) AS size FROM fault)
        WHERE size > :fault_bytes) AND case_uuid NOT IN (SELECT uuid FROM cases WHERE state != 'RESOLVED')""",
-    "DELETE FROM written WHERE wall_ns <= (SELECT wall_ns FROM written ORDER BY wall_ns DESC LIMIT 1 OFFSET :writes)",
+    f"""INSERT INTO meta SELECT '{WRITES_GONE}', CAST(count(*) AS TEXT) FROM written
+        WHERE value != 0 AND after IS NOT NULL AND {_OLD_WRITES} ON CONFLICT (key)
+        DO UPDATE SET value = CAST(CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER) AS TEXT)""",
+    f"DELETE FROM written WHERE {_OLD_WRITES}",
     "DELETE FROM fabric WHERE wall_ns <= (SELECT wall_ns FROM fabric ORDER BY wall_ns DESC LIMIT 1 OFFSET :fabrics)",
 )

@@ -83,5 +83,16 @@ def _create(connection: sqlite3.Connection, strict: bool) -> None:
         connection.execute(statement)
 
 
+# Why each register was written, and by whom: what the automatic acknowledgement and an operator's order have in common.
+_V2_WRITTEN = {"ereports": "TEXT", "case_uuid": "TEXT", "command": "TEXT", "uid": "INTEGER NULL", "pid": "INTEGER NULL"}
+
+
+def _add_causes(connection: sqlite3.Connection, strict: bool) -> None:
+    for name, kind in _V2_WRITTEN.items():
+        column = _COLUMN.sub(lambda match: _column(match, strict=strict), f"{name} {kind}")
+        default = "" if kind.endswith("NULL") else " DEFAULT ''"
+        connection.execute(f"ALTER TABLE written ADD COLUMN {column}{default}")
+
+
 # The nth function makes version n of version n - 1, inside a transaction of its own.
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_causes)

@@ -8,7 +8,7 @@ from itertools import chain, groupby
 
 import msgspec
 
-from pcifma.fmd.log.batch import Checkpoint
+from pcifma.fmd.log.batch import Checkpoint, RegisterWrite
 from pcifma.fmd.log.database import insert_many, transaction
 from pcifma.fmd.log.fold import FOLD_AT, first, last
 from pcifma.fmd.log.group import Group, ListArrival
@@ -20,7 +20,8 @@ _FOLD = """UPDATE error SET count = count + ?, first_ns = min(coalesce(first_ns,
            last_ns = max(coalesce(last_ns, wall_ns), ?) WHERE seq = ?"""
 DISCARDED = "DISCARDED"
 
-_WRITTEN = """INSERT INTO written VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE
+_WRITTEN = """INSERT INTO written (id, wall_ns, boot, device, register, width, before, value, after, why, ereports, case_uuid, command,
+              uid, pid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE
               SET before = excluded.before, value = excluded.value, after = excluded.after, why = excluded.why"""
 
 
@@ -129,10 +130,7 @@ class Writer:
         many = self.connection.executemany
         self._latched(group)
         many("INSERT OR IGNORE INTO fabric VALUES (?,?,?)", [(f.id, f.wall_ns, f.body) for f in group.fabrics.values()])
-        many(
-            _WRITTEN,
-            [(w.id, w.wall_ns, w.boot, w.device, w.register, w.width, w.before, w.value, w.after, w.why) for w in group.writes],
-        )
+        many(_WRITTEN, [_ledger_row(write) for write in group.writes])
         self._cases(group)
         for checkpoint in group.checkpoints:
             self._checkpoint(checkpoint)
@@ -171,6 +169,11 @@ class Writer:
     def _put(self, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             insert_many(self.connection, insert, len(rows[0]), list(chain.from_iterable(rows)))
+
+
+def _ledger_row(w: RegisterWrite) -> tuple[object, ...]:
+    what = (w.id, w.wall_ns, w.boot, w.device, w.register, w.width, w.before, w.value, w.after, w.why)
+    return (*what, " ".join(w.ereports), w.case, w.command, w.uid, w.pid)
 
 
 # Rotation and retention may have taken the newest rows; they leave the number that was reached.

@@ -131,6 +131,7 @@ def test_smaller_tables_are_bounded(log: Log) -> None:
     reader = log.reader()
     assert [row.id for row in reader.cases()] == [3, 38, 39, 40]
     assert [write.id for write in reader.writes()] == [f"w{n}" for n in range(35, 40)]
+    assert reader.writes_ever() == 40
     assert [fabric for n in range(40) if (fabric := reader.fabric(f"f{n}"))] == [FabricSnapshot(f"f{n}", n, b"{}") for n in (38, 39)]
     lists = [event.uuid[-2:] for event in reader.lists()]
     assert lists[0] == "02"

@@ -13,7 +13,7 @@ from pcifma import __version__
 from pcifma.access.clock import SimulatedClock
 from pcifma.errors import LogError
 from pcifma.fmd.log import schema
-from pcifma.fmd.log.batch import Batch
+from pcifma.fmd.log.batch import Batch, RegisterWrite
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.readonly import open_readonly
 
@@ -29,6 +29,7 @@ def fail_halfway(connection: sqlite3.Connection, strict: bool) -> None:
     raise sqlite3.OperationalError("disk I/O error")
 
 
+NOW = len(schema.MIGRATIONS)
 NEXT = (*schema.MIGRATIONS, add_note)
 
 
@@ -77,7 +78,8 @@ def test_both_forms_have_the_same_columns() -> None:
     forms = []
     for strict in (True, False):
         connection = sqlite3.connect(":memory:")
-        schema.MIGRATIONS[0](connection, strict)
+        for migration in schema.MIGRATIONS:
+            migration(connection, strict)
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         forms.append({name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names})
         connection.close()
@@ -97,7 +99,7 @@ def test_older_log_is_copied_then_brought_up_to_date(path: Path) -> None:
     log = Log.open(path, clock=SimulatedClock(), migrations=NEXT)
     log.append(Batch(boot_ns=0, ereports=(ereport(1),))).wait()
     log.close()
-    new, old = open_readonly(path, migrations=NEXT), open_readonly(path.with_name("log.db.schema-1"))
+    new, old = open_readonly(path, migrations=NEXT), open_readonly(path.with_name(f"log.db.schema-{NOW}"))
     assert new.execute("SELECT count(*), (SELECT count(*) FROM note) FROM error").fetchone() == (2, 0)
     assert old.execute("SELECT count(*) FROM error").fetchone() == (1,)
     new.close()
@@ -107,7 +109,8 @@ def test_older_log_is_copied_then_brought_up_to_date(path: Path) -> None:
 def test_newer_log_is_refused_by_the_name_of_its_writer_and_left_alone(path: Path) -> None:
     Log.open(path, clock=SimulatedClock(), migrations=NEXT).close()
     before = path.read_bytes()
-    match = rf"written by pcifma {__version__} \(schema 2\); this is .* \(schema 1\): install .* or move back log.db.schema-1"
+    remedy = f"install .* or move back log.db.schema-{NOW}"
+    match = rf"written by pcifma {__version__} \(schema {NOW + 1}\); this is .* \(schema {NOW}\): {remedy}"
     with pytest.raises(LogError, match=match):
         Log.open(path, clock=SimulatedClock())
     with pytest.raises(LogError, match=match):
@@ -118,7 +121,7 @@ def test_newer_log_is_refused_by_the_name_of_its_writer_and_left_alone(path: Pat
 
 def test_copy_moved_back_is_a_log_of_the_old_version(path: Path) -> None:
     Log.open(path, clock=SimulatedClock(), migrations=NEXT).close()
-    path.with_name("log.db.schema-1").rename(path)
+    path.with_name(f"log.db.schema-{NOW}").rename(path)
     log = Log.open(path, clock=SimulatedClock())
     assert [logged.seq for logged in log.reader().events(0, 10)] == [1]
     log.close()
@@ -132,9 +135,43 @@ def test_migration_that_fails_changes_nothing(path: Path) -> None:
     log.close()
 
 
-def test_reader_of_a_newer_version_asks_for_the_daemon_first(path: Path) -> None:
-    with pytest.raises(LogError, match="schema 1 of 2: start the daemon once"):
+def test_reader_of_a_newer_version_asks_for_the_daemon_while_it_runs(path: Path) -> None:
+    log = Log.open(path, clock=SimulatedClock())
+    with pytest.raises(LogError, match=f"schema {NOW} of {NOW + 1}: start the daemon anew"):
         open_readonly(path, migrations=NEXT)
+    log.close()
+
+
+def test_closed_log_or_archive_of_an_older_version_is_read_as_the_newest_and_left_alone(path: Path) -> None:
+    before = path.read_bytes()
+    new = open_readonly(path, migrations=NEXT)
+    assert new.execute("SELECT count(*), (SELECT count(*) FROM note) FROM error").fetchone() == (1, 0)
+    new.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("strict", BOTH, ids=lambda strict: "strict" if strict else "checked")
+def test_ledger_of_the_first_schema_is_read_after_the_upgrade(tmp_path: Path, strict: bool) -> None:
+    path = tmp_path / "log.db"
+    connection = sqlite3.connect(path)
+    schema.MIGRATIONS[0](connection, strict)
+    connection.execute("INSERT INTO written VALUES ('id', 5, 'boot', '0000:04:00.0', '6.w', 2, 256, 256, 0, 'logged')")
+    connection.execute("INSERT INTO meta VALUES ('written_by', '0.1.0')")
+    connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version=1")
+    connection.commit()
+    connection.close()
+
+    log = Log.open(path, clock=SimulatedClock(), strict=strict)
+    row = RegisterWrite("new", 6, "boot", "0000:04:00.0", "6.w", 2, None, 1, None, "ordered", ("a", "b"), "case", "clear", 0, 7)
+    log.append(Batch(boot_ns=0, writes=(row,))).wait()
+    reader = log.reader()
+
+    assert list(reader.writes()) == [RegisterWrite("id", 5, "boot", "0000:04:00.0", "6.w", 2, 256, 256, 0, "logged"), row]
+    assert [write.outcome for write in reader.writes()] == ["done", "unknown"]
+    assert reader.writes_ever() == 1
+    reader.close()
+    log.close()
 
 
 def test_strict_tables_that_this_sqlite_cannot_read_are_said_so_and_left_alone(path: Path) -> None:
