@@ -1,11 +1,9 @@
-"""What the commands that read the log share: the reader, times as people write them, cases found by a part of their uuid."""
+"""What the commands that read the log share: the reader, cases found by a part of their uuid."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pcifma.errors import UsageError
@@ -13,11 +11,6 @@ from pcifma.fmd.engine.case import CaseRecord, load
 from pcifma.fmd.log.reader import Reader
 from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.path import Paths
-
-_AGO = re.compile(r"(\d+)(s|sec|m|min|h|hour|d|day)s?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# As fmdump takes them, most exact first.
-_FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%H:%M:%S", "%H:%M")
 
 
 @contextmanager
@@ -28,31 +21,6 @@ def reader(root: Path) -> Iterator[Reader]:
         yield found
     finally:
         found.close()
-
-
-def moment(text: str, now: datetime | None = None) -> str:
-    """*text* as the log writes times (UTC): `2h` ago, or a date and time of this machine's zone. UsageError."""
-    now = now or datetime.now().astimezone()
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return _utc(now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2][0]]))
-    if text.endswith("Z"):
-        text, zone = text[:-1], UTC
-    else:
-        zone = now.tzinfo  # type: ignore[assignment]
-    for form in _FORMS:
-        try:
-            parsed = datetime.strptime(text.partition(".")[0], form)
-        except ValueError:
-            continue
-        if "%d" not in form:
-            parsed = parsed.replace(year=now.year, month=now.month, day=now.day)
-        return _utc(parsed.replace(tzinfo=zone))
-    raise UsageError(f"{text!r} is no time: write 2h (ago), 2026-11-22T20:15:00, 11/22/26 20:15:00, or 20:15")
-
-
-def _utc(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000000000Z"
 
 
 def cases(log: Reader) -> list[CaseRecord]:

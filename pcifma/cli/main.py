@@ -25,6 +25,8 @@ VERBS: dict[str, str] = {
     "replaced": "A part was replaced.",
     "acquit": "A suspect is innocent.",
     "writes": "Every register ever written: before, after, why, for whom.",
+    "reset": "Begin a module anew.",
+    "rotate": "Move what of a log is done with into a file beside it.",
     "explain": "The chain from a fault to each of its ereports.",
     "help": "The knowledge article of a message code, offline.",
     "simulate": "Random machines, random faults, scored diagnoses.",

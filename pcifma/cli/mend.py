@@ -19,6 +19,8 @@ def mending(verb: str, status: str, about: str) -> click.Command:
     def command(root: Path, what: str, *, suspect: str) -> int:
         with connect(root) as daemon:
             changed = daemon.ask(verb, {"what": what, "suspect": suspect})
+        if not changed:
+            click.echo(f"{plain(what)}: nothing of it is faulty any more; nothing was changed")
         for row in changed:
             click.echo(f"case {plain(row['case'])}: {plain(row['device'])} {plain(row['class'])} is {status}")
         return 0

@@ -6,16 +6,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
 from pcifma.event.identity import utc
-from pcifma.fmd.daemon import Daemon
+from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.verdict import Verdict, judge
+from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
 from pcifma.poll.absence import summary
 
 _UNREAD_SHOWN = 1000
+# fmadm's names of the logs, and the tables that they are here.
+LOGS: dict[str, LogName] = {"errlog": "error", "fltlog": "fault"}
 
 
 class Control:
@@ -30,6 +34,9 @@ class Control:
             "status": Verb(self._status),
             "config": Verb(self._config),
             "stat": Verb(self._stat),
+            "serd": Verb(self._serd),
+            "reset": Verb(self._reset, changes=True),
+            "rotate": Verb(self._rotate, changes=True),
             "load": Verb(self._load, changes=True),
             "unload": Verb(self._unload, changes=True),
             "repaired": Verb(partial(self._judge, "repaired"), changes=True),
@@ -89,10 +96,43 @@ class Control:
         running = self._daemon.running
         if running is None:
             return {}
-        return {name: running.engine.statistics(name) for name in running.engine.modules}
+        engine = running.engine
+        if arguments.get("apart"):
+            return {name: {"fmd": engine.kept_statistics(name), "own": engine.own_statistics(name)} for name in engine.modules}
+        return {name: engine.statistics(name) for name in engine.modules}
+
+    def _serd(self, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
+        now_ns = self._daemon.clock.boot_ns()
+        engines = self._running().engine.serds(_text(arguments, "name", "which module"))
+        return [
+            {
+                "name": name, "n": state.n, "t_s": state.t_ns / 1e9, "count": state.total, "late": state.late,
+                "oldest_s": (now_ns - state.kept[0][0]) / 1e9 if state.kept else None,
+            }
+            for name, state in sorted(engines.items())
+        ]  # fmt: skip
+
+    def _reset(self, arguments: Arguments, peer: Peer) -> dict[str, str]:
+        engine, name = self._running().engine, _text(arguments, "name", "which module")
+        if "serd" in arguments:
+            serd = _text(arguments, "serd", "which SERD engine")
+            engine.reset_serd(name, serd)
+            return {"reset": name, "serd": serd}
+        engine.reset(name)
+        return {"reset": name}
+
+    def _rotate(self, arguments: Arguments, peer: Peer) -> Later:
+        log, loop, later = self._running().log, self._daemon.loop, Later()
+        which = LOGS.get(_text(arguments, "log", "which log"))
+        if which is None:
+            raise UsageError(f"no log {arguments['log']!r}: there is {', '.join(LOGS)}")
+        made: list[Path | None] = []
+        ticket = log.do(lambda store: made.append(store.rotate(which, log.subscribers)))
+        ticket.then(lambda done: loop.post(lambda: later.settle(done.error or {"file": None if made[0] is None else str(made[0])})))
+        return later
 
     def _load(self, arguments: Arguments, peer: Peer) -> object:
-        self._need_running()
+        self._running()
         later = Later()
         name = _name(arguments)
 
@@ -103,28 +143,31 @@ class Control:
         return later
 
     def _unload(self, arguments: Arguments, peer: Peer) -> dict[str, str]:
-        self._need_running()
+        self._running()
         name = _name(arguments)
         self._daemon.roster.unload(name)
         return {"unloaded": name}
 
     def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> list[dict[str, str]]:
-        self._need_running()
-        running = self._daemon.running
-        assert running is not None
-        engine, what, suspect = running.engine, str(arguments.get("what", "")), str(arguments.get("suspect", ""))
+        engine, what, suspect = self._running().engine, str(arguments.get("what", "")), str(arguments.get("suspect", ""))
         judged = judge(engine.docket, engine.fabric, suspect or what, verdict, case=what if suspect else "")
         engine.commit()
         uuids = {case.record.id: case.uuid for case in engine.docket.cases.values()}
         return [{"case": uuids.get(r.case, ""), "device": r.suspect.device, "class": r.suspect.class_} for r in judged]
 
-    def _need_running(self) -> None:
-        if self._daemon.running is None:
+    def _running(self) -> Running:
+        running = self._daemon.running
+        if running is None:
             raise PluginError(f"the daemon waits for its storage: {self._daemon.waiting}")
+        return running
 
 
 def _name(arguments: Arguments) -> str:
-    name = arguments.get("name")
-    if not isinstance(name, str) or not name:
-        raise UsageError("say which plugin: {\"name\": \"…\"}")
-    return name
+    return _text(arguments, "name", "which plugin")
+
+
+def _text(arguments: Arguments, key: str, what: str) -> str:
+    found = arguments.get(key)
+    if not isinstance(found, str) or not found:
+        raise UsageError(f'say {what}: {{"{key}": "…"}}')
+    return found

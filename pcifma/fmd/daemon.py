@@ -70,7 +70,7 @@ class Setup:
 
 
 @dataclass(slots=True)
-class _Running:
+class Running:
     # What there is once storage has taken the log.
     log: Log
     lookout: Lookout
@@ -86,7 +86,7 @@ class Daemon:
         self.started_ns = self.clock.wall_ns()
         self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
         self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
-        self.running: _Running | None = None
+        self.running: Running | None = None
         self.waiting = ""
         self._own: list[Ereport] = []
         self._number = 0
@@ -191,7 +191,7 @@ class Daemon:
         )  # fmt: skip
         facts = setup.machine.host
         engine = Engine(log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric)
-        self.running = _Running(log, lookout, engine)
+        self.running = Running(log, lookout, engine)
         self.roster.attach(lookout.poller, engine)
         log.on_commit = partial(self.loop.post, self._durable)
         self._pump_ns = self.clock.boot_ns()
@@ -210,7 +210,7 @@ class Daemon:
         if self.running is not None:
             self.running.lookout.outcome(outcome)
 
-    def _look(self, running: _Running) -> None:
+    def _look(self, running: Running) -> None:
         own, self._own = self._own, []
         if running.lookout.look(own):
             self.notify.looked(self.status_line())
@@ -223,7 +223,7 @@ class Daemon:
     def _durable(self) -> None:
         self._pump_ns = 0
 
-    def _pump(self, running: _Running) -> None:
+    def _pump(self, running: Running) -> None:
         # As much as there is, but looks come first.
         end_s = time.monotonic() + _PUMP_BUDGET_S
         self._pump_ns = _NEVER_NS
@@ -260,7 +260,7 @@ class Daemon:
         if changed or missed:
             self._settle_ns = self.clock.boot_ns() + _SETTLE_NS
 
-    def _rescan(self, running: _Running) -> None:
+    def _rescan(self, running: Running) -> None:
         self._settle_ns = _NEVER_NS
         changed, self._changed = self._changed, set()
         if running.lookout.rescan(changed):

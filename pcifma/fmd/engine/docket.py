@@ -23,6 +23,8 @@ from pcifma.fmd.log.batch import CaseRow, ResourceRow
 DAY_NS = 86_400 * 1_000_000_000
 # After a repair a case stays under watch for a day before it is resolved.
 PROBATION_NS = DAY_NS
+# So many resolved cases are still known by their uuid: as many as the log keeps by default.
+RESOLVED_KNOWN = 1000
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Docket:
         self.cases: dict[str, Case] = {}
         self._by_id: dict[int, Case] = {}
         self._last_id = 0
+        self._resolved: dict[str, int] = {}
         self.probation_ns = probation_ns
         self._host = host
         self._clock = clock
@@ -57,6 +60,9 @@ class Docket:
         self._committed = committed
         self._open: dict[str, dict[str, Case]] = {}
         self._blamed: dict[SuspectKey, Case] = {}
+        # Told of each ereport that becomes evidence (module, seq), and of each case that is published (module).
+        self.on_evidence: Callable[[str, int], None] = lambda module, seq: None
+        self.on_solved: Callable[[str], None] = lambda module: None
         self._closing: set[str] = set()
         self._on_probation: set[str] = set()
 
@@ -66,6 +72,7 @@ class Docket:
         for row in cases:
             self._last_id = max(self._last_id, row.id)
             if row.state == "RESOLVED":
+                self._resolved[row.uuid] = row.id
                 continue
             case = Case(self, load(row), evidence(row.id))
             self._index(case)
@@ -91,6 +98,12 @@ class Docket:
         self._index(case)
         self.touch(case)
         return case
+
+    def number_of(self, uuid: str) -> int | None:
+        """The number of the one case whose uuid begins with *uuid*, resolved ones included; None if there is none, or several."""
+        known = {key: case.record.id for key, case in self.cases.items()} | self._resolved
+        found = [number for key, number in known.items() if key.startswith(uuid)]
+        return found[0] if len(found) == 1 else None
 
     def limit(self, module: str, key: str, most: int) -> None:
         """PluginError if a case under *key* would be one open case of *module* too many."""
@@ -140,6 +153,7 @@ class Docket:
         self._blame(case)
         self._index(case)
         self.post(case, "list.suspect")
+        self.on_solved(record.module)
 
     # A repeated diagnosis tells nobody twice; by the same module, it narrows the list to what both blame.
     def _merge(self, new: Case, old: Case) -> None:
@@ -258,6 +272,9 @@ class Docket:
         self._index(case)
         self.post(case, "list.resolved")
         self._drop(case)
+        self._resolved[case.uuid] = case.record.id
+        while len(self._resolved) > RESOLVED_KNOWN:
+            del self._resolved[next(iter(self._resolved))]
 
     def topo(self, changes: Iterable[tuple[Resource, SuspectStatus]]) -> None:
         """Take over what a new fabric says of bad parts."""

@@ -13,6 +13,8 @@ module misses an event, and none sees its own state and its cursor disagree. One
 from __future__ import annotations
 
 import sqlite3
+import time
+from bisect import bisect_left
 
 from pcifma.access.seam import Clock, Host
 from pcifma.errors import PluginError
@@ -23,6 +25,7 @@ from pcifma.fmd.engine.docket import PROBATION_NS, Docket
 from pcifma.fmd.engine.module import Loaded, Registration
 from pcifma.fmd.engine.outbox import Outbox
 from pcifma.fmd.engine.own import Author
+from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.database import is_broken
@@ -63,6 +66,8 @@ class Engine:
             target_of=lambda device: target_of(self.fabric, device),
             probation_ns=probation_ns,
         )
+        self.docket.on_evidence = self.accepted
+        self.docket.on_solved = self._solved
         self.docket.restore(self._reader.cases(), self._reader.resources(), self._reader.evidence)
         self._ereports: list[Ereport] = []
         self._outbox = Outbox(log)
@@ -125,6 +130,15 @@ class Engine:
         self._open(module)
         self._commit()
 
+    def reset_serd(self, name: str, serd: str) -> None:
+        """Empty one SERD engine of module *name*; PluginError if there is no such module, or no such engine."""
+        self._module(name).services.reset_serd(serd)
+        self._commit()
+
+    def serds(self, name: str) -> dict[str, SerdState]:
+        """The SERD engines of module *name*; PluginError if there is no such module."""
+        return self._module(name).services.serds
+
     def _module(self, name: str) -> Loaded:
         if name not in self.modules:
             raise PluginError(f"no module {name} is loaded: `pcifma config` lists those that are")
@@ -186,8 +200,19 @@ class Engine:
 
     def statistics(self, name: str) -> dict[str, int]:
         """What is counted of module *name*: the daemon's counters, those it counts by its services, and its own stats()."""
+        return self.kept_statistics(name) | self.own_statistics(name)
+
+    def kept_statistics(self, name: str) -> dict[str, int]:
+        """What the daemon counts of module *name*: since it was loaded, and (cases open, bytes held) now."""
         module = self._module(name)
-        counted = module.statistics.as_dict() | module.services.statistics
+        services = module.services
+        held = {"open": len(self.docket.of(name)), "state_bytes": services.state_bytes, "buffer_bytes": services.buffered_bytes}
+        return module.statistics.as_dict() | held
+
+    def own_statistics(self, name: str) -> dict[str, int]:
+        """What module *name* counts itself."""
+        module = self._module(name)
+        counted = dict(module.services.statistics)
         if module.instance is not None and not module.failed:
             instance = module.instance
             module.call(lambda: counted.update((str(name), int(value)) for name, value in instance.stats().items()))
@@ -218,8 +243,10 @@ class Engine:
         upto = self.log.take()
         after = min((module.cursor for module in active), default=upto)
         events = self._reader.events(after, limit, upto) if after < upto else []
+        commits = self.log.commits() if events else []
         for logged in events:
-            self._hand_out(logged)
+            at = min(bisect_left(commits, (logged.seq, 0)), len(commits) - 1)
+            self._hand_out(logged, commits[at][1])
         self._outbox.gathered += len(events)
         reached = events[-1].seq if len(events) == limit else upto
         for module in active:
@@ -227,7 +254,7 @@ class Engine:
                 module.cursor = max(module.cursor, reached)
         return reached < upto
 
-    def _hand_out(self, logged: Logged) -> None:
+    def _hand_out(self, logged: Logged, durable_ns: int) -> None:
         at_ns = self._timeline.of(logged)
         event = logged.event
         for module in self.modules.values():
@@ -240,7 +267,7 @@ class Engine:
             self._expire(module, at_ns)
             assert module.instance is not None
             self._enter(logged, at_ns, logged.uuid)
-            module.statistics.delivered += 1
+            module.take(durable_ns, time.monotonic_ns())
             if module.call(module.instance.recv, event):
                 module.cursor = logged.seq
         self._leave()
@@ -312,6 +339,15 @@ class Engine:
         if self._handling is not None and self._now_ns is not None and event.seq == self._handling.seq:
             return self._now_ns
         return self._timeline.of(Logged(event, self._reader.boot_ns(event.seq) or 0))
+
+    def accepted(self, module: str, seq: int) -> None:
+        """An ereport is evidence for *module*."""
+        if module in self.modules:
+            self.modules[module].accept(seq)
+
+    def _solved(self, module: str) -> None:
+        if module in self.modules:
+            self.modules[module].statistics.solved += 1
 
     def post(self, module: str, finding: Finding, number: int) -> None:
         """Log the *number*th ereport of *module*'s own with the next checkpoint."""

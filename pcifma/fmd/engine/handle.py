@@ -62,6 +62,7 @@ class Case:
         if event.uuid not in self.ereports:
             self.record.injected = self.record.injected or event.injected is True
             self._keep(event.uuid, event.seq)
+            self._docket.on_evidence(self.record.module, event.seq)
 
     def _keep(self, ereport: str, seq: int) -> None:
         if len(self.ereports) < EVIDENCE_LIMIT:

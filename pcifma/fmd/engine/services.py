@@ -46,6 +46,9 @@ class Desk(Protocol):
     def cause(self) -> str:
         """A name for what is being handled, the same if it is handled again."""
 
+    def accepted(self, module: str, seq: int) -> None:
+        """Note that *module* counts the event numbered *seq*."""
+
     def post(self, module: str, finding: Finding, number: int) -> None:
         """Log the *number*th ereport of *module*'s own."""
 
@@ -113,7 +116,20 @@ class ModuleServices:
             state = self.serds[name] = SerdState(n, t_ns)
         elif (state.n, state.t_ns) != (n, t_ns):
             state.n, state.t_ns = n, t_ns
-        return SerdHandle(state, self._desk.at_ns, lambda: self._changed.add(("serd", name)))
+        return SerdHandle(state, self._desk.at_ns, lambda event: self._counted(name, event))
+
+    def _counted(self, serd: str, event: Ereport | None) -> None:
+        self._changed.add(("serd", serd))
+        if event is not None:
+            self._desk.accepted(self.name, event.seq)
+
+    def reset_serd(self, name: str) -> None:
+        """For an operator: empty the SERD engine *name*; PluginError if the module has none of that name."""
+        state = self.serds.get(name)
+        if state is None:
+            raise PluginError(f"module {self.name} has no SERD engine {name!r}: `pcifma stat -s -m {self.name}` lists them")
+        state.reset()
+        self._changed.add(("serd", name))
 
     def arm(self, timer: str, delay_s: float, data: str = "") -> None:
         """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
@@ -171,6 +187,17 @@ class ModuleServices:
     def _limit(self, size: int, limit: int, what: str) -> None:
         if size >= limit:
             raise PluginError(f"module {self.name}: more than {limit} {what}")
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes in its buffers."""
+        return sum(map(len, self.buffers.values()))
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of everything else that is checkpointed."""
+        kinds: dict[str, Iterable[str]] = {"serd": self.serds, "timer": self.timers.armed, "stat": self.statistics}
+        return sum(len(body) for kind, held in kinds.items() for key in held if (body := self._body(kind, key)) is not None)
 
     @property
     def dirty(self) -> bool:
@@ -233,17 +260,17 @@ class SerdHandle:
 
     __slots__ = ("_at_ns", "_changed", "_state")
 
-    def __init__(self, state: SerdState, at_ns: Callable[[Ereport], int], changed: Callable[[], None]) -> None:
+    def __init__(self, state: SerdState, at_ns: Callable[[Ereport], int], changed: Callable[[Ereport | None], None]) -> None:
         self._state = state
         self._at_ns = at_ns
         self._changed = changed
 
     def record(self, event: Ereport) -> bool:
         """Count *event* (its `count` times) at its boot time; True when the engine has fired (and is then reset)."""
-        self._changed()
+        self._changed(event)
         return self._state.record(self._at_ns(event), event.count)
 
     def reset(self) -> None:
         """Forget everything."""
-        self._changed()
+        self._changed(None)
         self._state.reset()

@@ -19,7 +19,7 @@ def case_of(docket: Docket, uuid: str) -> Case:
     """The published, unresolved case of that uuid, or of the one uuid that begins so; DaemonError if there is none, or several."""
     found = [case for key, case in docket.cases.items() if key.startswith(uuid) and case.state != "UNSOLVED"] if uuid else []
     if len(found) != 1:
-        what = f"{len(found)} cases begin with {uuid!r}: write more of it" if found else f"no case {uuid!r}: see `pcifma faulty -a`"
+        what = f"{len(found)} cases begin with {uuid!r}: write more of it" if found else f"no case {uuid!r}: see `pcifma faulty --all`"
         raise DaemonError(what)
     return found[0]
 
@@ -27,14 +27,18 @@ def case_of(docket: Docket, uuid: str) -> Case:
 def judge(docket: Docket, fabric: Fabric, what: str, verdict: Verdict, *, case: str = "") -> list[Resource]:
     """Pass *verdict* on every faulty suspect that *what* names: a label, an address, an FMRI, or a case's uuid (all of its suspects).
 
-    *case* narrows it to one case. Returns the suspects as they are now. DaemonError if *what* names none, or if it is said to be
-    replaced while the same part (same serial) is still there.
+    *case* narrows it to one case. Returns the suspects as they are now; none where all that *what* names is faulty no more, so that
+    saying it again is no mistake. DaemonError if *what* names nothing that ever was faulty, or if it is said to be replaced while the
+    same part (same serial) is still there.
     """
-    only = case_of(docket, case) if case else None
-    chosen = [entry for entry in docket.cache.entries.values() if entry.state in FAULTY and (only is None or entry.case == only.record.id)]
-    named = [entry for entry in chosen if what in _names(entry)] or _of_case(docket, what, chosen)
-    if not named:
+    only = docket.number_of(case) if case else None
+    if case and only is None:
+        raise DaemonError(f"no case {case!r}: see `pcifma faulty --all`")
+    chosen = [entry for entry in docket.cache.entries.values() if only is None or entry.case == only]
+    known = [entry for entry in chosen if what in _names(entry)] or _of_case(docket, what, chosen)
+    if not known:
         raise DaemonError(f"nothing faulty is called {what!r}: see `pcifma faulty` for what is")
+    named = [entry for entry in known if entry.state in FAULTY]
     if verdict == "replaced":
         _refuse_same_part(fabric, named)
     docket.rule(named, verdict)
@@ -47,10 +51,8 @@ def _names(entry: Resource) -> tuple[str, ...]:
 
 
 def _of_case(docket: Docket, uuid: str, chosen: list[Resource]) -> list[Resource]:
-    if len(uuid) < 4:
-        return []
-    numbers = {case.record.id for key, case in docket.cases.items() if key.startswith(uuid)}
-    return [entry for entry in chosen if entry.case in numbers] if len(numbers) == 1 else []
+    number = docket.number_of(uuid) if len(uuid) >= 4 else None
+    return [entry for entry in chosen if entry.case == number]
 
 
 def _refuse_same_part(fabric: Fabric, named: list[Resource]) -> None:

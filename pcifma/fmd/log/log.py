@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ QUEUE_LIMIT = 16384
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.1, 5.0
 # An append that finds the queue full waits this long for the disk before it gives the batch back.
 PATIENCE_S = 2.0
+_COMMITS_KNOWN = 256
 # For whoever runs a log beside a busy thread: how long one may keep the interpreter. CPython's own 5 ms, waited for at each step of
 # SQLite, would make a commit ten times as long.
 SWITCH_INTERVAL_S = 0.0005
@@ -62,6 +64,8 @@ class Log:
         self._store = store
         self._committed = store.seq
         self._taken: int | None = None
+        # When the newest commits were durable: (their last seq, monotonic ns).
+        self._durable: deque[tuple[int, int]] = deque([(store.seq, time.monotonic_ns())], maxlen=_COMMITS_KNOWN)
         # While a transaction is under way that may fold into rows above this one, they cannot be handed out.
         self._foldable: int | None = None
         self._group = Group()
@@ -100,6 +104,11 @@ class Log:
     def committed(self) -> int:
         """The newest seq that is on disk."""
         return self._committed
+
+    def commits(self) -> list[tuple[int, int]]:
+        """The newest commits, oldest first: the last seq of each, and when it was durable in monotonic ns."""
+        with self._change:
+            return list(self._durable)
 
     @property
     def generation(self) -> int:
@@ -229,6 +238,7 @@ class Log:
         self.counters["repeated"] = self._store.repeated
         with self._change:
             self._committed = self._store.seq
+            self._durable.append((self._committed, time.monotonic_ns()))
             self._foldable = None
         for ticket in group.tickets:
             ticket.finish()

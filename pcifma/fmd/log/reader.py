@@ -35,6 +35,15 @@ class Logged:
         return self.event.uuid if isinstance(self.event, Ereport) else self.event.event
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An event whose row cannot be made out, and *why*, on one line."""
+
+    seq: int
+    why: str
+
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError, AssertionError, TypeError)
 _ROW = """seq, origin.body, uuid, tick, wall_ns, not_before_ns, boot_ns, ena, count, first_ns, last_ns, payload
           FROM error JOIN origin ON origin.id = error.origin"""
 _AFTER = f"""SELECT * FROM (SELECT {_ROW} WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit)
@@ -58,6 +67,11 @@ class Reader:
         """At most *limit* events of both logs with after < seq <= upto, in log order."""
         rows = self.connection.execute(_AFTER, {"after": after, "limit": limit, "upto": upto})
         return [_logged(row) for row in rows]
+
+    def readable(self, after: int, limit: int, upto: int = (1 << 63) - 1) -> list[Logged | Damaged]:
+        """As *events*, but a row that cannot be made out is no end of it."""
+        rows = self.connection.execute(_AFTER, {"after": after, "limit": limit, "upto": upto})
+        return [_readable(row) for row in rows]
 
     def boot_ns(self, seq: int) -> int | None:
         """Boot time of the ereport numbered *seq*, if the log still has it."""
@@ -158,3 +172,10 @@ def _logged(row: tuple[object, ...]) -> Logged:
     assert isinstance(seq, int) and isinstance(boot_ns, int) and isinstance(payload, bytes)
     event: Ereport | ListEvent = _LIST.decode(payload) if row[1] is None else ereport(seq, _arrival(row))
     return Logged(event, boot_ns)
+
+
+def _readable(row: tuple[object, ...]) -> Logged | Damaged:
+    try:
+        return _logged(row)
+    except _UNREADABLE as err:
+        return Damaged(int(str(row[0])), " ".join(str(err).split())[:200] or type(err).__name__)

@@ -73,10 +73,22 @@ def test_verdict_survives_a_restart(desk: Desk) -> None:
     assert desk.engine.docket.cache.state(target_of(desk.fabric, PORT)) == "faulty"
 
 
-def test_verdict_again_finds_nothing(desk: Desk) -> None:
-    say(desk, "Slot 3", "repaired")
-    with pytest.raises(DaemonError, match="nothing faulty is called 'Slot 3'"):
-        say(desk, "Slot 3", "repaired")
+def test_verdict_again_changes_nothing_and_is_no_mistake(desk: Desk) -> None:
+    uuid = case(desk)
+    say(desk, uuid, "repaired")
+    for what in ("Slot 3", uuid[:8]):
+        assert judge(desk.engine.docket, desk.engine.fabric, what, "repaired") == []
+
+
+def test_resolved_case_is_still_known_by_its_uuid_after_a_restart(desk: Desk) -> None:
+    uuid = case(desk)
+    say(desk, uuid, "repaired")
+    desk.clock.advance_to(desk.clock.boot_ns() + 2 * 10**9)
+    desk.settle()
+    assert desk.engine.docket.cases == {}
+    for _ in range(2):
+        assert judge(desk.engine.docket, desk.engine.fabric, uuid[:8], "acquitted") == []
+        desk.restart()
 
 
 @pytest.mark.parametrize("what", ["", "Slot 4", "0000:ff:00.0", "abc"])
