@@ -12,6 +12,9 @@ from pcifma.regs.bdf import Bdf
 
 Kind = Literal["live", "sysfs", "capture", "fixture"]
 
+MCE_RECORD = "mce_record"
+"""The stream of machine checks: one record an error, members named as in the kernel's tracepoint of that name."""
+
 STATED = "/platform"
 """Host facts below it are what a fixture states of its platform: `/platform/role` and the like. No other machine has them."""
 

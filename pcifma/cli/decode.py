@@ -11,10 +11,11 @@ import msgspec
 
 from pcifma.access.kernlog.open import open_log
 from pcifma.access.kernlog.report import RegisterText
+from pcifma.cli import machine_check
 from pcifma.cli.found import FOUND, NOTHING
 from pcifma.errors import UsageError
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import FABRIC_CLASS, Ereport, SweepSummary
+from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue, SweepSummary
 from pcifma.event.line import encode
 from pcifma.plugin.loader import Plugin, builtin
 from pcifma.poll.ereport import UNREAD_CLASS
@@ -27,8 +28,11 @@ REGISTER: as setpci writes it (ECAP_AER+4.l, STATUS), by table key (aer.correcta
 call it (UESta, DevSta, PCI_ERR_COR_STATUS). VALUE is hexadecimal, with or without 0x; values after the first go to the
 registers that follow: the four words of a header log are `pcifma decode HeaderLog W0 W1 W2 W3`.
 \b
+Of a machine check: mci_status (or MC5_STATUS), with mcg_cap, mcg_status, mci_addr, mci_misc, mca_ipid, mca_synd beside it:
+`pcifma decode mci_status 0x9c00000000010151 mcg_cap 0x1000c09 --vendor intel`.
+\b
 FILE: kernel messages of Linux from 2.6.28 on (dmesg, journal, syslog, console, also quoted in mail or packed), GHES and BERT
-records, EEH, aer_event traces, rasdaemon tables, vmkernel.log, fmadm and fmdump text, pciconf, lspci -vv.
+records, EEH, machine checks, aer_event traces, rasdaemon tables, vmkernel.log, fmadm and fmdump text, pciconf, lspci -vv.
 \b
 Exit status: 0 no error bit; 1 an error bit other than residue; 2 wrong usage or unreadable.
 """
@@ -86,10 +90,17 @@ class Tally:
 @click.option("--device", metavar="ADDRESS", help="The Function whose register it is.")
 @click.option("--type", "port_type", metavar="TYPE", help="Its Device/Port Type: root-port, endpoint, pcie-to-pci-bridge, …")
 @click.option("--flit", is_flag=True, help="The header log was logged in Flit Mode.")
-def command(words: tuple[str, ...], *, log: str | None, as_json: bool, device: str | None, port_type: str | None, flit: bool) -> int:
+@click.option("--vendor", type=click.Choice(["intel", "amd"]), help="Whose processor the machine check is of.")
+def command(
+    words: tuple[str, ...], *, log: str | None, as_json: bool, device: str | None, port_type: str | None, flit: bool, vendor: str | None
+) -> int:
     """Explain a register's value, or the error reports of a log."""
     if (log is None) == (not words):
         raise UsageError("give either REGISTER VALUE or --log FILE: pcifma decode ECAP_AER+4.l 0x00040000")
+    if log is None and machine_check.is_bank(words):
+        return _bank(words, vendor, as_json=as_json)
+    if vendor is not None:
+        raise UsageError("--vendor goes with a machine check's registers: pcifma decode mci_status 0x9c00000000010151 --vendor amd")
     if log is None:
         return _registers(words, _address(device), port_type, as_json=as_json, flit=flit)
     if device is not None or port_type is not None or flit:
@@ -141,6 +152,19 @@ def _registers(tokens: tuple[str, ...], device: Bdf | None, port_type: str | Non
         from pcifma.cli.word_sheet import sheet  # noqa: PLC0415 - words for people are not needed with --json
 
         for line in sheet(given, [event for event in events if isinstance(event, Ereport)], kind, flit=flit):
+            click.echo(line)
+    return tally.status()
+
+
+def _bank(tokens: tuple[str, ...], vendor: str | None, *, as_json: bool) -> int:
+    bank = machine_check.parse(tokens, vendor)
+    tally = Tally()
+    events = list(tally.of(Logged("value", "value", _sources(), source="value").events([bank.report])))
+    if as_json:
+        fields: dict[str, PayloadValue] = {"fields": [text for _, text in bank.fields()]}
+        _write([*(msgspec.structs.replace(e, payload=e.payload | fields) for e in events if isinstance(e, Ereport)), tally.trailer()])
+    else:
+        for line in machine_check.sheet(bank, [event for event in events if isinstance(event, Ereport)]):
             click.echo(line)
     return tally.status()
 

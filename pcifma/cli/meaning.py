@@ -82,9 +82,34 @@ _MEANINGS = {
 }
 
 
+# Of processors: what a leaf has in it, the special before the general; whose processor it is does not matter.
+_PROCESSOR = (
+    ("mem_ce", "memory was corrected: this DIMM; how often, and whether at one address, decides"),
+    ("mem_ue", "memory could not be corrected: data is lost, this DIMM"),
+    ("mem_", "the memory controller: its redundancy, addresses or parity"),
+    ("ext_mc", "memory used as a cache: its controller"),
+    ("tlb_uc", "a table of address translations could not be corrected: this processor"),
+    ("tlb", "a table of address translations was corrected: this processor, if it goes on"),
+    ("cache_uc", "a cache held data that could not be corrected: this processor"),
+    ("cache", "a cache corrected data: this processor, if it goes on"),
+    ("interconnect", "a transfer between processors, memory and I/O failed: either end, or what lies between"),
+    ("internal_timer", "the processor waited too long for something: often a device or memory that does not answer"),
+    ("internal", "the processor found an error of its own"),
+    ("microcode_rom_parity", "the processor's microcode store failed"),
+    ("frc", "two processors that check each other disagreed"),
+    ("external", "something outside signaled a machine check by its pin"),
+    ("io", "an I/O transaction failed: look at PCI Express"),
+    ("mc", "memory, its controller or the channel between: the address or channel says where"),
+    ("un", "the processor says that something is wrong, and not what"),
+)
+
+
 def meaning(class_: str) -> str:
     """One line for *class_* (`ereport.io.pciex.dl.btlp`), empty if nothing is known of its kind."""
     leaf = class_.removeprefix("ereport.")
+    if leaf.startswith("cpu."):
+        last = leaf.rpartition(".")[2]
+        return next((text for part, text in _PROCESSOR if part in last), "")
     while leaf not in _MEANINGS:
         leaf, dot, _ = leaf.rpartition(".")
         if not dot:

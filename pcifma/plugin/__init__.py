@@ -21,6 +21,7 @@ from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target,
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME as CAPABILITIES
 from pcifma.regs.exp import DevType
+from pcifma.regs.mca_error import MachineCheck, Origin, physical_address
 from pcifma.regs.table import Access, Capability, Field, Location, Register
 from pcifma.regs.tlp import decode_header
 
@@ -45,7 +46,9 @@ __all__ = [
     "Host",
     "ListEvent",
     "Location",
+    "MachineCheck",
     "Module",
+    "Origin",
     "PayloadValue",
     "PluginError",
     "PropertyValue",
@@ -73,4 +76,5 @@ __all__ = [
     "load_data",
     "message_code",
     "numbers",
+    "physical_address",
 ]

@@ -14,8 +14,9 @@ import msgspec
 
 from pcifma.access.clock import EPOCH_2000_NS
 from pcifma.access.kernlog.evidence import shown
-from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, FmaFault, GhesRecord
+from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText, FmaFault, GhesRecord
 from pcifma.access.kernlog.sight import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
+from pcifma.access.seam import MCE_RECORD, Record
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, PayloadValue, Severity
 from pcifma.fabric import fmri
@@ -107,6 +108,8 @@ class Logged:
             when = _moment(one.report, self._tick)
             for sight in one.shown:
                 yield from self._of(sight, one, when)
+            if isinstance(one.report, BankText):
+                yield from self._bank(one.report, one, when)
             if isinstance(one.report, FmaFault):
                 yield case(one.report, self.maker, when)
             yield from (self.maker.module(name, error, when) for name, error in self._failures)
@@ -128,6 +131,18 @@ class Logged:
             for finding, plugin in found:
                 event = self.maker.ereport(replace(finding, count=sight.count), subject, seen, occurrence=when.tick, plugin=plugin)
                 yield self._marked(event, one, note)
+        self.maker.snapshot += 1
+
+    def _bank(self, report: BankText, one: Told, when: Moment) -> Iterator[Ereport]:
+        target = Target("cpu", report.fields.get("cpu", "0"))
+        now = Snapshot(target, when.tick, when.boot_ns, {}, record=Record(MCE_RECORD, report.fields, when.boot_ns))
+        subject = Subject(target, str(target), None)
+        for plugin, guard in self._plugins:
+            for finding in guard.call(_normalise, plugin, now) or ():
+                event = self.maker.ereport(
+                    described(finding, None), subject, Seen(when, None, False), occurrence=when.tick, plugin=plugin.name
+                )
+                yield self._marked(event, one, {"line": report.line} if report.line else {})
         self.maker.snapshot += 1
 
     def _findings(self, sight: Shown, subject: Subject, when: Moment) -> Iterator[tuple[Finding, str]]:

@@ -16,6 +16,7 @@ _RECOVERIES: dict[str, tuple[str, int, Severity]] = {
     "FAILED_RECOVERY": ("failed", 2, "nonfatal"),
 }
 _UEVENT = "uevent:ERROR_EVENT"
+_STREAMS = frozenset({"aer_event", "uevent"})
 
 
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
@@ -28,7 +29,7 @@ def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
 def normalise(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
     """One finding for each recovery that has ended, and for each gap in a stream."""
     record = now.record
-    if record is None:
+    if record is None or record.stream not in _STREAMS:
         return
     if "lost" in record.fields:
         yield _lost(record, now.target)

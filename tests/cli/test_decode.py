@@ -232,3 +232,53 @@ def test_huge_number_is_refused_not_cut() -> None:
 def test_every_error_class_of_the_tables_has_a_meaning() -> None:
     classes = {f.ereport for c in CAPABILITIES for r in c.registers for f in r.fields if f.ereport}
     assert not [name for name in classes if not meaning(f"ereport.{name}")]
+
+
+def test_a_machine_check_by_its_status_word(decode: Decode) -> None:
+    done = decode("mci_status", "0x9c00000000010151")
+    text = done.stdout.decode()
+    assert done.returncode == 1
+    assert "ICACHEL1_IRD_ERR" in text and "--vendor amd" in text and "SDM 15.9.2" in text
+
+
+def test_a_machine_check_with_its_capabilities_and_address(decode: Decode) -> None:
+    words = ("MC8_STATUS=bd000000004000cf", "mcg_cap", "0x100010a", "mci_misc", "8c", "mci_addr", "7f000123", "--vendor", "intel", "--json")
+    done = decode(*words)
+    event, trailer = (json.loads(line) for line in done.stdout.splitlines())
+    assert (event["class"], event["severity"], event["payload"]["disp"]) == ("ereport.cpu.intel.mc", "nonfatal", "srao")
+    assert (event["payload"]["address"], event["payload"]["address-lsb"]) == ("000000007f000000", 12)
+    assert (event["payload"]["bank_number"], trailer["ereports"]) == (8, 1)
+
+
+def test_a_status_that_is_not_valid_is_no_error(decode: Decode) -> None:
+    done = decode("mci_status", "0x1c00000000010151")
+    assert done.returncode == 0 and "no error" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mci_status",), "after it comes its value"),
+        (("mci_status", "x"), "after it comes its value"),
+        (("mci_status", "1" * 17), "64 bits"),
+        (("mci_status", "0", "UESta", "0"), "no register of a machine check"),
+        (("UESta", "0", "--vendor", "amd"), "--vendor goes with"),
+    ],
+)
+def test_what_is_off_about_a_machine_check_is_said(decode: Decode, words: tuple[str, ...], said: str) -> None:
+    done = decode(*words)
+    assert done.returncode == 2 and said in done.stderr.decode()
+
+
+def test_machine_checks_of_a_log_are_ereports(decode: Decode) -> None:
+    done = decode("--log", str(DATA / "mce.log"), "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()][:-1]
+    assert [(event["device"], event["class"], event["severity"]) for event in events] == [
+        ("cpu0", "ereport.cpu.intel.internal_timer", "fatal"),
+        ("cpu2", "ereport.cpu.amd.bus_interconnect_io", "correctable"),
+        ("cpu1", "ereport.cpu.intel.l1icache", "correctable"),
+        ("cpu12", "ereport.cpu.intel.quickpath.mem_ce", "correctable"),
+        ("cpu3", "ereport.cpu.generic-x86.l0dcache_uc", "nonfatal"),
+    ]
+    assert [event["count"] for event in events] == [1, 1, 1, 3, 1]
+    assert events[1]["payload"]["unit-key"] == "pie"

@@ -23,7 +23,7 @@ EVENT = "aer_event: 0000:09:00.0 PCIe Bus Error: severity=Fatal, Completion Time
 
 @pytest.fixture(scope="module")
 def plugins() -> list[Plugin]:
-    return builtin(["pcie_aer", "pci_status"])
+    return builtin(["mca", "pcie_aer", "pci_status"])
 
 
 def events(plugins: list[Plugin], reports: list[AnyReport]) -> list[Ereport | ListEvent]:

@@ -256,6 +256,13 @@ class RasLine(Report):
     header: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankText(Report):
+    """A machine check. *fields* has its members by the names of the kernel's tracepoint mce_record, as numbers it would print."""
+
+    fields: Mapping[str, str]
+
+
 Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | EsxiError | RasLine | FmaEreport | EehFreeze
 State = EehDevice | PhbDiag | RegisterText
-AnyReport = Event | State | FmaFault
+AnyReport = Event | State | FmaFault | BankText
