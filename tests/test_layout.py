@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROWS = ("errors", "regs", "event", "access", "fabric", "platform", "plugin", "poll", "fmd", "xpv", "sim", "cli")
+ROWS = ("errors", "regs", "event", "xpv", "access", "fabric", "platform", "plugin", "poll", "fmd", "sim", "cli")
 FILES = sorted(path for path in (ROOT / "pcifma").rglob("*.py") if "builtin" not in path.parts)
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 
