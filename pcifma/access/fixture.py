@@ -26,7 +26,6 @@ CASE, CONFIG, HOST, EXPECT = "case.yaml", "config.lspci", "host", "expect.json"
 REMEDY = "a fixture has case.yaml and config.lspci (docs/fixtures.md)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fixture(Machine):
     """A Machine that plays back. *recorder* sees every read and write; *steps_ns* are the boot times of the steps, *restarts_ns*
     of those at which the daemon is killed and started, *end_ns* of the last; *expect* is expect.json as it stands.
@@ -34,12 +33,28 @@ class Fixture(Machine):
 
     configs: Mapping[Bdf, DeviceSpace]
     clock: SimulatedClock
-    about: str
-    recorder: Recorder
-    steps_ns: tuple[int, ...]
-    restarts_ns: tuple[int, ...]
-    end_ns: int
-    expect: bytes | None
+
+    def __init__(
+        self,
+        name: str,
+        boot: str,
+        *,
+        configs: Mapping[Bdf, DeviceSpace],
+        host: StageHost,
+        clock: SimulatedClock,
+        unread: Mapping[Bdf, str],
+        script: Script,
+        complaints: tuple[str, ...],
+        recorder: Recorder,
+        expect: bytes | None,
+    ) -> None:
+        super().__init__(
+            "fixture", name, boot, configs=configs, host=host, clock=clock, unread=unread, platform=script.platform, complaints=complaints
+        )
+        self.about, self.recorder, self.expect = script.about, recorder, expect
+        self.steps_ns = tuple(step.at_ns for step in script.steps)
+        self.restarts_ns = tuple(step.at_ns for step in script.steps if step.restart)
+        self.end_ns = clock.end_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +80,15 @@ def make_fixture(parts: Parts, boot: str) -> Fixture:
     for step in script.steps:
         clock.schedule(step.at_ns, partial(stage.play, step))
     return Fixture(
-        kind="fixture",
-        name=_text(parts.host, "/proc/sys/kernel/hostname") or parts.name,
-        boot=_text(parts.host, "/proc/sys/kernel/random/boot_id") or boot,
+        _text(parts.host, "/proc/sys/kernel/hostname") or parts.name,
+        _text(parts.host, "/proc/sys/kernel/random/boot_id") or boot,
         configs=stage.present,
         host=host,
         clock=clock,
         unread={bdf: "asleep" if any(bdf in step.sleep for step in script.steps) else "short" for bdf in capture.named},
-        platform=script.platform,
+        script=script,
         complaints=capture.complaints,
-        about=script.about,
         recorder=recorder,
-        steps_ns=tuple(step.at_ns for step in script.steps),
-        restarts_ns=tuple(step.at_ns for step in script.steps if step.restart),
-        end_ns=clock.end_ns,
         expect=parts.expect,
     )
 

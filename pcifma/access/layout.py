@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from pcifma.errors import ShortReadError
 from pcifma.regs.catalogue import BY_ID, BY_NAME
@@ -18,8 +18,7 @@ _HEADER_TYPE = 0x0E
 Read = Callable[[int, int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A register at *offset* of its Function. *location* is its name there, counted where there are several of that name."""
 
     offset: int

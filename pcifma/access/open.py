@@ -50,7 +50,7 @@ def open_live(host_root: Path | None = None, *, udev: bool = True) -> Machine:
     root = host_root or Path("/")
     host = LiveHost() if host_root is None else TreeHost(xenstore.machine_tree(root))
     configs = SysfsConfigs(root / "sys", _enumerate() if host_root is None and udev else None)
-    return Machine("live", _host_name(host), _boot_id(host), configs, host, SystemClock())
+    return Machine("live", _host_name(host), _boot_id(host), configs=configs, host=host, clock=SystemClock())
 
 
 def open_data(data: bytes, file: str, host_root: Path | None = None) -> Machine:
@@ -92,7 +92,7 @@ def _written_ns(file: str) -> int:
 def _open_sysfs(path: Path, host_root: Path | None) -> Machine:
     real = path.resolve()
     host = TreeHost(path, mount="/sys") if host_root is None else TreeHost(host_root)
-    return Machine("sysfs", real.name, boot_of(os.fsencode(real)), SysfsConfigs(path), host, SystemClock())
+    return Machine("sysfs", real.name, lambda: boot_of(os.fsencode(real)), configs=SysfsConfigs(path), host=host, clock=SystemClock())
 
 
 def _host_name(host: Host) -> str:

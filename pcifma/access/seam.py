@@ -4,9 +4,10 @@ whether a machine is live, a capture or a fixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pcifma.regs.bdf import Bdf
 
@@ -37,8 +38,7 @@ class WritableConfigSpace(ConfigSpace, Protocol):
         """Write *data* (1, 2 or 4 bytes, one register); WriteRefusedError if the kernel refuses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record of a Host stream, as the kernel gave it: *name* of the stream, fields, boot time in ns."""
 
     stream: str
@@ -81,21 +81,55 @@ class Clock(Protocol):
         """Return when boot_ns() is at least *boot_ns*."""
 
 
-@dataclass(frozen=True, slots=True)
+_NOTHING: Mapping[Any, str] = MappingProxyType({})
+
+
 class Machine:
     """One source of truth, live or recorded: its Functions' configuration spaces, host facts, and clock.
 
-    *name* is the host's name (a capture's file name); *boot* its boot id; *unread* the Functions that are known to exist
-    but cannot be read from here, with the reason. *platform* has facts that a fixture states and that override detection.
-    *complaints* are what was wrong with the source and did not keep it from being used, one line each.
+    *name* is the host's name (a capture's file name); *boot* its boot id, or what works it out; *unread* the Functions that are
+    known to exist but cannot be read from here, with the reason. *platform* has facts that a fixture states and that override
+    detection. *complaints* are what was wrong with the source and did not keep it from being used, one line each.
     """
 
-    kind: Kind
-    name: str
-    boot: str
     configs: Mapping[Bdf, ConfigSpace]
-    host: Host
     clock: Clock
-    unread: Mapping[Bdf, str] = field(default_factory=dict)
-    platform: Mapping[str, str] = field(default_factory=dict)
-    complaints: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        boot: str | Callable[[], str],
+        *,
+        configs: Mapping[Bdf, ConfigSpace],
+        host: Host,
+        clock: Clock,
+        unread: Mapping[Bdf, str] = _NOTHING,
+        platform: Mapping[str, str] = _NOTHING,
+        complaints: tuple[str, ...] = (),
+    ) -> None:
+        self.kind, self.name = kind, name
+        self.configs, self.host, self.clock = configs, host, clock
+        self.unread, self.platform, self.complaints = unread, platform, complaints
+        self._boot = boot
+
+    @cached_property
+    def boot(self) -> str:
+        """The boot id; each ereport has it, and a machine without any never needs it."""
+        return self._boot if isinstance(self._boot, str) else self._boot()
+
+    def but(
+        self,
+        *,
+        kind: Kind | None = None,
+        configs: Mapping[Bdf, ConfigSpace] | None = None,
+        host: Host | None = None,
+        clock: Clock | None = None,
+        platform: Mapping[str, str] | None = None,
+    ) -> Machine:
+        """This machine with these parts in the place of its own."""
+        return Machine(
+            kind or self.kind, self.name, self._boot, configs=self.configs if configs is None else configs, host=host or self.host,
+            clock=clock or self.clock, unread=self.unread, platform=self.platform if platform is None else platform,
+            complaints=self.complaints,
+        )  # fmt: skip

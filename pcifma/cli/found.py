@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pcifma.event.ereport import FABRIC_CLASS, Ereport, SweepSummary
 from pcifma.event.line import Event, encode
@@ -15,8 +14,7 @@ from pcifma.poll.poller import Look
 NOTHING, FOUND, INCOMPLETE = 0, 1, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The trailer of a run over one or more looks. *failed*: plugins that were set aside, with what they raised."""
 
     summary: SweepSummary

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from pcifma.access.seam import Host, Machine
 from pcifma.fabric import tree
 from pcifma.fabric.fabric import Fabric
-from pcifma.fabric.fmri import device_path
+from pcifma.fabric.fmri import root_path
 from pcifma.fabric.function import Function, Slot
 from pcifma.fabric.label import slots
 from pcifma.fabric.sighting import Sighting, sight
@@ -43,15 +41,14 @@ def _remembered(seen: Sighting, known: Sighting | None) -> Sighting:
         return seen
     if (now.vendor, now.device) != (known.function.vendor, known.function.device):
         return seen
-    return replace(known, function=replace(known.function, unread=now.unread, note=now.note, driver=now.driver))
+    return known._replace(function=known.function._replace(unread=now.unread, note=now.note, driver=now.driver))
 
 
 def _assemble(sightings: Mapping[Bdf, Sighting], host: Host) -> Fabric:
-    functions = tree.connect(sightings)
+    places = tree.connect(sightings)
     numbers = {bdf: s.slot_number for bdf, s in sightings.items() if s.slot_number is not None}
-    labels = slots(functions.values(), numbers, host)
-    draft = Fabric("", functions)
-    placed = {f.bdf: _finish(draft, f, labels) for f in functions.values()}
+    labels = slots((place.function for place in places), numbers, host)
+    placed = _placed(places, labels)
     below: dict[Bdf, list[Bdf]] = {}
     virtual: dict[Bdf, list[Bdf]] = {}
     for f in placed.values():
@@ -60,8 +57,8 @@ def _assemble(sightings: Mapping[Bdf, Sighting], host: Host) -> Fabric:
         elif f.parent is not None:
             below.setdefault(f.parent, []).append(f.bdf)
     return Fabric(
-        id=_id(placed.values()),
-        functions=placed,
+        "",
+        placed,
         below={bdf: tuple(found) for bdf, found in below.items()},
         virtual={bdf: tuple(found) for bdf, found in virtual.items()},
         collectors=tree.collectors(sightings),
@@ -69,23 +66,21 @@ def _assemble(sightings: Mapping[Bdf, Sighting], host: Host) -> Fabric:
     )
 
 
-def _finish(draft: Fabric, function: Function, labels: Mapping[Bdf, Slot]) -> Function:
-    above = reversed(draft.path(function)[:-1])
-    return replace(
-        function,
-        slot=next((labels[port.bdf] for port in above if port.bdf in labels), None),
-        slot_below=labels.get(function.bdf),
-        sysfs=function.sysfs or device_path(draft, function),
-    )
-
-
-def _id(functions: Iterable[Function]) -> str:
-    # What a Function is and how it connects; not what it is called, who drives it, or whether it sleeps just now.
-    digest = hashlib.blake2b(digest_size=8)
-    for f in functions:
-        facts = (
-            str(f.bdf), f.vendor, f.device, f.subsystem_vendor, f.subsystem_device, f.class_code, f.revision, f.header_type,
-            f.dev_type, [(c.name, c.offset) for c in f.capabilities], str(f.parent), f.bus_range, f.serial, str(f.physfn),
-        )  # fmt: skip
-        digest.update(repr(facts).encode())
-    return digest.hexdigest()
+def _placed(places: Iterable[tree.Place], labels: Mapping[Bdf, Slot]) -> dict[Bdf, Function]:
+    # From the root buses down, so that what is above a Function has its path and its slot already.
+    paths: dict[Bdf, str] = {}
+    seats: dict[Bdf, Slot | None] = {}
+    found: dict[Bdf, Function] = {}
+    for function, parent, notes in places:
+        bdf = function.bdf
+        above = paths.get(parent) if parent is not None else None
+        paths[bdf] = path = f"{above or root_path(bdf)}/{bdf}"
+        seats[bdf] = slot = (labels.get(parent) or seats.get(parent)) if parent is not None else None
+        found[bdf] = function._replace(
+            parent=parent,
+            slot=slot,
+            slot_below=labels.get(bdf),
+            sysfs=function.sysfs or path,
+            note="; ".join((function.note, *notes)) if notes and function.note else "; ".join(notes) or function.note,
+        )
+    return found

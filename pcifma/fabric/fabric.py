@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 from pcifma.fabric.function import Function
 from pcifma.fabric.sighting import Sighting
@@ -13,20 +15,42 @@ ROOT_PORT = 0x4
 _PARTNER_ABOVE = frozenset({0x0, 0x1, 0x5, 0x7})  # Endpoint, Legacy Endpoint, Upstream Port, PCIe to PCI bridge
 
 
-@dataclass(frozen=True)
+_NONE: Mapping[Bdf, Any] = MappingProxyType({})
+
+
 class Fabric:
-    """Functions by address, in address order. *id* changes when, and only when, a Function or a connection changes.
+    """Functions by address, in address order.
 
     *below* has the Functions under each bridge, *virtual* the VFs of each PF (they are folded: no VF is below a bridge),
-    *collectors* the RCEC of each RCiEP that one speaks for. *sightings* are what the next fabric is made from.
+    *collectors* the RCEC of each RCiEP that one speaks for. *sightings* are what the next fabric is made from. An empty *id* is
+    made from what the Functions are and how they connect.
     """
 
-    id: str
-    functions: Mapping[Bdf, Function]
-    below: Mapping[Bdf, tuple[Bdf, ...]] = field(default_factory=dict)
-    virtual: Mapping[Bdf, tuple[Bdf, ...]] = field(default_factory=dict)
-    collectors: Mapping[Bdf, Bdf] = field(default_factory=dict)
-    sightings: Mapping[Bdf, Sighting] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(
+        self,
+        id: str,
+        functions: Mapping[Bdf, Function],
+        below: Mapping[Bdf, tuple[Bdf, ...]] = _NONE,
+        *,
+        virtual: Mapping[Bdf, tuple[Bdf, ...]] = _NONE,
+        collectors: Mapping[Bdf, Bdf] = _NONE,
+        sightings: Mapping[Bdf, Sighting] = _NONE,
+    ) -> None:
+        self._given_id = id
+        self.functions = functions
+        self.below, self.virtual, self.collectors = below, virtual, collectors
+        self.sightings = sightings
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits that change when, and only when, a Function or a connection changes; worked out when first asked for."""
+        return self._given_id or _digest(self.functions.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fabric) and (self.functions, self.id, self.collectors) == (other.functions, other.id, other.collectors)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __iter__(self) -> Iterator[Function]:
         return iter(self.functions.values())
@@ -73,3 +97,17 @@ class Fabric:
     def link_partner(self, function: Function) -> Function | None:
         """The port at the upper end of the link that *function* is the lower end of; None where there is no such link."""
         return self.parent(function) if function.dev_type in _PARTNER_ABOVE else None
+
+
+def _digest(functions: Iterable[Function]) -> str:
+    # What a Function is and how it connects; not what it is called, who drives it, or whether it sleeps just now.
+    import hashlib  # noqa: PLC0415 - a machine where nothing happens needs no id, and this no libcrypto
+
+    digest = hashlib.blake2b(digest_size=8)
+    for f in functions:
+        facts = (
+            str(f.bdf), f.vendor, f.device, f.subsystem_vendor, f.subsystem_device, f.class_code, f.revision, f.header_type,
+            f.dev_type, [(c.name, c.offset) for c in f.capabilities], str(f.parent), f.bus_range, f.serial, str(f.physfn),
+        )  # fmt: skip
+        digest.update(repr(facts).encode())
+    return digest.hexdigest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pcifma.fabric.fabric import ROOT_PORT, Fabric
 from pcifma.fabric.function import Function
+from pcifma.regs.bdf import Bdf
 
 
 def detector(fabric: Fabric, function: Function) -> dict[str, str]:
@@ -17,8 +18,12 @@ def detector(fabric: Fabric, function: Function) -> dict[str, str]:
 def device_path(fabric: Fabric, function: Function) -> str:
     """The path that sysfs gives *function* below a host bridge without a device of its own (`/devices/pci0000:00/…`)."""
     path = fabric.path(function)
-    top = path[0].bdf
-    return "/".join([f"/devices/pci{top.segment:04x}:{top.bus:02x}", *(str(f.bdf) for f in path)])
+    return "/".join([root_path(path[0].bdf), *(str(f.bdf) for f in path)])
+
+
+def root_path(bdf: Bdf) -> str:
+    """The path that sysfs gives the host bridge above *bdf*, a Function on a root bus."""
+    return f"/devices/pci{bdf.segment:04x}:{bdf.bus:02x}"
 
 
 def hc(fabric: Fabric, function: Function) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pcifma.regs.bdf import Bdf
@@ -23,8 +22,7 @@ class FoundCapability(NamedTuple):
     form: Form = PLAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """Where a person finds the card: *label*, and *source* of that label (`slot-capability`, `smbios`, `sysfs`, `site`, …).
 
     *number* is the Physical Slot Number of the port above (1 to 8191), or None. *others* are labels of other sources.
@@ -49,8 +47,7 @@ def _last_number(label: str) -> str:
     return next((w.lstrip("0") for w in reversed(words) if w.isdigit()), label)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """One Function. *dev_type* is the Device/Port Type of its PCI Express capability (None: conventional PCI).
 
     *bus_range* is (secondary, subordinate) of a bridge. *parent* is the bridge above (None: on a root bus). *physfn* is the

@@ -5,7 +5,8 @@ Only the header, the capability chains and registers that a table declares are r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from struct import Struct
+from typing import NamedTuple
 
 from pcifma.access.seam import ConfigSpace, Host
 from pcifma.errors import ReadError, ShortReadError
@@ -15,7 +16,6 @@ from pcifma.fabric.window import bars, windows
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.chain import Found, walk
 from pcifma.regs.form import form_of
-from pcifma.regs.header import HEADER
 
 HEADER_SIZE = 64
 ALL_ONES = 0xFFFF
@@ -23,29 +23,30 @@ BRIDGE, CARDBUS = 1, 2
 _SLOT_IMPLEMENTED = 0x100
 _VF_ENABLE = 1
 _STATUS, _HAS_CAPABILITIES = 0x06, 0x10
+_HEADER_TYPE, _SECONDARY = 0x0E, 0x19
+# Vendor ID, Device ID, Command, Status, Revision ID, Programming Interface, Class Code (PCIe Base Spec 7.5.1.1).
+_IDS = Struct("<HHHHBBH")
+_SUBSYSTEM, _SUBSYSTEM_AT = Struct("<HH"), 0x2C
 _RETRY_STATUS = b"\x01\x00\xff\xff"  # a Function that is not ready after reset (PCIe Base Spec 2.3.2)
 
 
-@dataclass(frozen=True, slots=True)
-class VirtualRange:
-    """The VFs that a PF has enabled (SR-IOV capability): *count* Functions from Requester ID + *offset*, *stride* apart."""
+class VirtualRange(NamedTuple):
+    """The VFs that a PF has enabled (SR-IOV capability): *number* Functions from Requester ID + *offset*, *stride* apart."""
 
-    count: int
+    number: int
     offset: int
     stride: int
     device: int
 
 
-@dataclass(frozen=True, slots=True)
-class Collector:
+class Collector(NamedTuple):
     """The RCiEPs that an RCEC speaks for: *devices* (bit n: device n of its own bus), *buses* (first, last) or None."""
 
     devices: int
     buses: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One Function as its own registers and sysfs show it; *slot_number* is the Physical Slot Number that a port leads to."""
 
     function: Function
@@ -81,14 +82,20 @@ def _unread(bdf: Bdf, host: Host, reason: str, note: str) -> Sighting:
         class_code=class_revision, revision=known("revision", 0), header_type=BRIDGE if secondary else 0, multifunction=False,
         dev_type=None, capabilities=(), size=0, bus_range=(secondary, subordinate) if secondary else None, unread=reason, note=note,
     )  # fmt: skip
-    return Sighting(_with_host(function, host))
+    return Sighting(function._replace(**_place(bdf, host)._asdict()))
 
 
-def _with_host(function: Function, host: Host) -> Function:
-    base = f"{power.DEVICES}/{function.bdf}"
-    driver, physfn, path = (host.link(f"{base}{name}") for name in ("/driver", "/physfn", ""))
-    return replace(
-        function,
+class _Place(NamedTuple):
+    # What sysfs knows of a Function beside its registers.
+    driver: str | None
+    physfn: Bdf | None
+    sysfs: str
+
+
+def _place(bdf: Bdf, host: Host) -> _Place:
+    base = f"{power.DEVICES}/{bdf}"
+    driver, physfn, path = host.link(f"{base}/driver"), host.link(f"{base}/physfn"), host.link(base)
+    return _Place(
         driver=driver.rpartition("/")[2] if driver else None,
         physfn=_bdf(physfn.rpartition("/")[2]) if physfn else None,
         sysfs=path[path.index("/devices/") :] if path and "/devices/" in path else "",
@@ -111,89 +118,103 @@ def _read(bdf: Bdf, config: ConfigSpace, host: Host) -> Sighting:
         raise ShortReadError(f"only {len(header)} bytes: not even a whole header")
     if header[:4] == _RETRY_STATUS:
         return _unread(bdf, host, "busy", "not ready after reset")
-    function = _with_host(_from_header(bdf, header, size), host)
+    look = _Look(header, config, size)
     if size <= HEADER_SIZE and header[_STATUS] & _HAS_CAPABILITIES:
-        return Sighting(replace(function, unread="short", note="64 bytes only"))
-    return _from_capabilities(function, config)
-
-
-def _from_header(bdf: Bdf, header: bytes, size: int) -> Function:
-    def word(key: str) -> int:
-        register = HEADER[key]
-        return int.from_bytes(header[register.offset : register.offset + register.width], "little")
-
-    layout = header[HEADER["header_type"].offset]
-    kind = layout & 0x7F
-    bridge = kind in (BRIDGE, CARDBUS)
-    buses = (word("secondary_bus_number"), word("subordinate_bus_number")) if bridge else (0, 0)
-    return Function(
-        bdf=bdf, vendor=word("vendor_id"), device=word("device_id"),
-        subsystem_vendor=word("subsystem_vendor_id") if kind == 0 else 0,
-        subsystem_device=word("subsystem_id") if kind == 0 else 0,
-        class_code=word("class_code") << 8 | word("programming_interface"), revision=word("revision_id"),
-        header_type=kind, multifunction=bool(layout & 0x80), dev_type=None, capabilities=(), size=size,
-        bus_range=buses if buses[0] else None, bars=bars(header, kind), windows=windows(header, kind),
-    )  # fmt: skip
-
-
-def _from_capabilities(function: Function, config: ConfigSpace) -> Sighting:
-    chain = walk(config.read, config.size)
-    capabilities = tuple(_found(c, config) for c in chain.capabilities)
-    function = replace(function, capabilities=capabilities, note="; ".join(chain.complaints))
-    look = _Look(function, config)
-    flags = next((c.form.head for c in capabilities if c.name == "CAP_EXP" and c.offset + 4 <= config.size), None)
-    function = replace(function, dev_type=None if flags is None else flags >> 4 & 0xF, serial=look.serial())
-    if function.header_type == BRIDGE:
-        vendor, device = look.word("CAP_SSVID", 4, 2), look.word("CAP_SSVID", 6, 2)
-        function = replace(function, subsystem_vendor=vendor or 0, subsystem_device=device or 0)
-    slotted = flags is not None and flags & _SLOT_IMPLEMENTED and function.header_type == BRIDGE
-    return Sighting(function, look.virtual(), look.collector(), look.slot_number() if slotted else None)
-
-
-def _found(found: Found, config: ConfigSpace) -> FoundCapability:
-    def word(offset: int, width: int) -> int:  # what the image does not have is no register there either
-        start = found.offset + offset
-        return int.from_bytes(config.read(start, width), "little") if start + width <= config.size else 0
-
-    form = form_of(found.name, word)
-    version = form.head & 0xF if found.name == "CAP_EXP" else found.version
-    return FoundCapability(found.name, found.id, found.extended, version, found.offset, form)
+        return Sighting(look.function(bdf, _place(bdf, host), unread="short", note="64 bytes only"))
+    look.follow()
+    return Sighting(look.function(bdf, _place(bdf, host)), look.virtual(), look.collector(), look.slot_number())
 
 
 class _Look:
-    # Registers of the capabilities that shape the fabric; None where the capability, or the capture, ends before them.
-    def __init__(self, function: Function, config: ConfigSpace) -> None:
-        self._function = function
-        self._config = config
+    # One Function's registers: the header, read once, and of the capabilities those that shape the fabric; None where the capability,
+    # or the capture, ends before them.
 
-    def word(self, capability: str, offset: int, width: int) -> int | None:
-        start = self._function.offset_of(capability)
-        if start is None or start + offset + width > self._config.size:
-            return None
-        return int.from_bytes(self._config.read(start + offset, width), "little")
+    def __init__(self, header: bytes, config: ConfigSpace, size: int) -> None:
+        self._header, self._config, self._size = header, config, size
+        self._layout = header[_HEADER_TYPE] & 0x7F
+        self._found: dict[str, FoundCapability] = {}
+        self._capabilities: tuple[FoundCapability, ...] = ()
+        self._note = ""
 
-    def serial(self) -> str | None:
-        low, high = self.word("ECAP_DSN", 4, 4), self.word("ECAP_DSN", 8, 4)  # PCIe Base Spec 7.9.3
-        if low is None or high is None or (low, high) in ((0, 0), (0xFFFFFFFF, 0xFFFFFFFF)):
+    def follow(self) -> None:
+        """Walk the capability lists."""
+        chain = walk(self._read, self._size)
+        self._capabilities = tuple(map(self._form, chain.capabilities))
+        for capability in self._capabilities:
+            self._found.setdefault(capability.name, capability)
+        self._note = "; ".join(chain.complaints)
+
+    def function(self, bdf: Bdf, place: _Place, *, unread: str = "", note: str = "") -> Function:
+        """The Function, as far as it can be told without others."""
+        vendor, device, *_, revision, interface, class_code = _IDS.unpack_from(self._header)
+        subsystem = self._subsystem()
+        buses = (self._header[_SECONDARY], self._header[_SECONDARY + 1]) if self._layout in (BRIDGE, CARDBUS) else (0, 0)
+        flags = self._flags()
+        return Function(
+            bdf=bdf, vendor=vendor, device=device, subsystem_vendor=subsystem[0], subsystem_device=subsystem[1],
+            class_code=class_code << 8 | interface, revision=revision, header_type=self._layout,
+            multifunction=bool(self._header[_HEADER_TYPE] & 0x80), dev_type=None if flags is None else flags >> 4 & 0xF,
+            capabilities=self._capabilities, size=self._size, bus_range=buses if buses[0] else None, serial=self._serial(),
+            driver=place.driver, physfn=place.physfn, sysfs=place.sysfs, note=note or self._note, unread=unread,
+            bars=bars(self._header, self._layout), windows=windows(self._header, self._layout),
+        )  # fmt: skip
+
+    def _read(self, offset: int, length: int) -> bytes:
+        end = offset + length
+        return self._header[offset:end] if end <= HEADER_SIZE else self._config.read(offset, length)
+
+    def _form(self, found: Found) -> FoundCapability:
+        def word(offset: int, width: int) -> int:  # what the image does not have is no register there either
+            start = found.offset + offset
+            return int.from_bytes(self._config.read(start, width), "little") if start + width <= self._size else 0
+
+        form = form_of(found.name, word)
+        version = form.head & 0xF if found.name == "CAP_EXP" else found.version
+        return FoundCapability(found.name, found.id, found.extended, version, found.offset, form)
+
+    def _word(self, capability: str, offset: int, width: int) -> int | None:
+        found = self._found.get(capability)
+        if found is None or found.offset + offset + width > self._size:
             return None
-        return f"{high:08x}{low:08x}"
+        return int.from_bytes(self._config.read(found.offset + offset, width), "little")
+
+    def _flags(self) -> int | None:
+        express = self._found.get("CAP_EXP")
+        return None if express is None or express.offset + 4 > self._size else express.form.head
+
+    def _subsystem(self) -> tuple[int, int]:
+        if self._layout == BRIDGE:
+            both = self._word("CAP_SSVID", 4, 4) or 0
+            return both & 0xFFFF, both >> 16
+        if self._layout:
+            return 0, 0
+        vendor, device = _SUBSYSTEM.unpack_from(self._header, _SUBSYSTEM_AT)
+        return vendor, device
+
+    def _serial(self) -> str | None:
+        serial = self._word("ECAP_DSN", 4, 8)  # two registers, the lower half first (PCIe Base Spec 7.9.3)
+        return None if serial in (None, 0, (1 << 64) - 1) else f"{serial:016x}"
 
     def slot_number(self) -> int | None:
-        word = self.word("CAP_EXP", 0x14, 4)  # bits 31:19 (7.5.3.9); 0 means soldered down
+        flags = self._flags()
+        if flags is None or not flags & _SLOT_IMPLEMENTED or self._layout != BRIDGE:
+            return None
+        word = self._word("CAP_EXP", 0x14, 4)  # bits 31:19 (7.5.3.9); 0 means soldered down
         return None if word is None else word >> 19
 
     def virtual(self) -> VirtualRange | None:
-        control, count = self.word("ECAP_SRIOV", 0x08, 2), self.word("ECAP_SRIOV", 0x10, 2)  # 9.3.3
-        offset, stride = self.word("ECAP_SRIOV", 0x14, 2), self.word("ECAP_SRIOV", 0x16, 2)
-        device = self.word("ECAP_SRIOV", 0x1A, 2)
-        if control is None or count is None or offset is None or stride is None or device is None:
+        control, number = self._word("ECAP_SRIOV", 0x08, 2), self._word("ECAP_SRIOV", 0x10, 2)  # 9.3.3
+        offset, stride = self._word("ECAP_SRIOV", 0x14, 2), self._word("ECAP_SRIOV", 0x16, 2)
+        device = self._word("ECAP_SRIOV", 0x1A, 2)
+        if control is None or number is None or offset is None or stride is None or device is None:
             return None
-        return VirtualRange(count, offset, stride, device) if control & _VF_ENABLE and count and offset else None
+        return VirtualRange(number, offset, stride, device) if control & _VF_ENABLE and number and offset else None
 
     def collector(self) -> Collector | None:
-        devices = self.word("ECAP_RCEC", 4, 4)  # 7.9.10; the bus range came with version 2
-        if devices is None:
+        found = self._found.get("ECAP_RCEC")
+        devices = self._word("ECAP_RCEC", 4, 4)  # 7.9.10; the bus range came with version 2
+        if found is None or devices is None:
             return None
-        newer = any(c.name == "ECAP_RCEC" and c.version >= 2 for c in self._function.capabilities)
-        buses = self.word("ECAP_RCEC", 8, 4) if newer else None
+        newer = any(c.name == found.name and c.version >= 2 for c in self._capabilities)
+        buses = self._word("ECAP_RCEC", 8, 4) if newer else None
         return Collector(devices, None if buses is None else (buses >> 8 & 0xFF, buses >> 16 & 0xFF))

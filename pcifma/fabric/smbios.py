@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.regs.bdf import Bdf
 
@@ -12,8 +12,7 @@ _SYSTEM_SLOTS, _END = 9, 127
 _LONGEST_LABEL = 48
 
 
-@dataclass(frozen=True, slots=True)
-class SystemSlot:
+class SystemSlot(NamedTuple):
     """One slot: *designation* as printed on the board, *address* of the Function in it or of the port, None if not said."""
 
     designation: str

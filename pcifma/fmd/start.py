@@ -1,6 +1,6 @@
 """Starting the daemon: what only root can do first, then without rights for good.
 
-    configuration checked ─ directories ─ lock ─ control socket ─ keeper ─ privileges dropped ─ plugins checked ─ run
+configuration checked ─ directories ─ lock ─ control socket ─ keeper ─ privileges dropped ─ plugins checked ─ run
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -161,7 +160,7 @@ def machine_of(source: str | None) -> Machine:
     for complaint in machine.complaints:
         say(complaint)
     if isinstance(machine.clock, SimulatedClock):
-        return replace(machine, clock=PacedClock(machine.clock))
+        return machine.but(clock=PacedClock(machine.clock))
     return machine
 
 
@@ -193,7 +192,7 @@ def guarded(machine: Machine, source: str | None, config: Config, keeper: Keeper
         configs = SysfsConfigs(_LIVE_SYS if source is None else Path(source), opener=opener(keeper))
     if config.texts("poll.exclude"):
         configs = Excluding(configs, config.texts("poll.exclude"), host)
-    return replace(machine, configs=GuardedConfigs(configs, readers), host=host), readers
+    return machine.but(configs=GuardedConfigs(configs, readers), host=host), readers
 
 
 def opener(keeper: KeeperClient) -> Callable[[str], int]:

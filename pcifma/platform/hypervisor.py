@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.access.seam import STATED, Host, Machine
 from pcifma.fabric.fabric import Fabric
@@ -68,16 +68,14 @@ INVISIBLE: dict[tuple[str, str], tuple[str, ...]] = {
 _CONTAINER = ("firmware tables and interrupt counts, where the container masks them",)
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """One fact that speaks for *value* (a hypervisor, a role, `none`, or `some`), and its words."""
 
     value: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """*hypervisor* is `none`, `xen`, `kvm`, `qemu`, `vmware`, `hyperv`, … or `unknown`; *role* `host`, `dom0`, `domU`, `guest` or
     `unknown`. *emulated*: QEMU makes the devices (below Xen too). *invisible* is telemetry that never gets here.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from pcifma.access.seam import Record
@@ -38,9 +37,13 @@ class Target(NamedTuple):
 
 HOST = Target("host", "host")
 
+# What is not said, shared by all that do not say it.
+_NO_FACTS: Mapping[str, bytes | None] = {}
+_NONE_HELD: Mapping[Location, float] = {}
+_NO_PAYLOAD: Mapping[str, PayloadValue] = {}
 
-@dataclass(frozen=True, slots=True)
-class Read:
+
+class Read(NamedTuple):
     """One register to read for a snapshot, at the watch's own target or another. *again*: read once more after all the
     others; where the two differ the snapshot says so (`Snapshot.torn`), since then the details belong to a later error.
     """
@@ -50,8 +53,7 @@ class Read:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """A register (or host fact) whose state means trouble.
 
     *mask* selects bits of *location*. *when*: `set` (a masked bit is 1), `clear` (is 0, with *hold*: for that many seconds),
@@ -75,8 +77,7 @@ class Watch:
     facts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One target's registers and facts, as read together. Raw words; what could not be read is missing.
 
     *words* is keyed by (target, location). *held_s* says for how many seconds each watch with *hold* has been true, by its
@@ -87,8 +88,8 @@ class Snapshot:
     tick: int
     time_ns: int
     words: Mapping[tuple[Target, Location], int]
-    facts: Mapping[str, bytes | None] = field(default_factory=dict)
-    held_s: Mapping[Location, float] = field(default_factory=dict)
+    facts: Mapping[str, bytes | None] = _NO_FACTS
+    held_s: Mapping[Location, float] = _NONE_HELD
     torn: frozenset[Location] = frozenset()
     record: Record | None = None
 
@@ -97,8 +98,7 @@ class Snapshot:
         return self.words.get((target or self.target, location))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The bit that an ereport stands on. *location* is a register, or a fact's path where no register is. A condition that
     is no single bit takes a number of the plugin's choice, documented in docs/events.
     """
@@ -108,8 +108,7 @@ class Evidence:
     bit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What a plugin says of one set bit. The core makes the ereport of it: uuid, ENA, time, interval, trust.
 
     A plugin reports every bit that is set in the snapshot, each time; the core knows which are news.
@@ -119,6 +118,6 @@ class Finding:
     class_: str
     evidence: Evidence
     severity: Severity
-    payload: Mapping[str, PayloadValue] = field(default_factory=dict)
+    payload: Mapping[str, PayloadValue] = _NO_PAYLOAD
     residue: bool = False
-    count: int = 1
+    count: int = 1  # type: ignore[assignment] # hides tuple's own

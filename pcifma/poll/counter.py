@@ -12,7 +12,6 @@ ledger makes one ereport of both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import Snapshot, Target
@@ -71,7 +70,7 @@ class Ledger:
             if cls in seen:
                 fresh[cls] = fresh.get(cls, 0) + max(0, count)
             elif count > 0:
-                news[key] = replace(one, finding=replace(one.finding, count=count), sources=(COUNTER,))
+                news[key] = one._replace(finding=one.finding._replace(count=count), sources=(COUNTER,))
         for key in news.keys() - counters:
             if news[key].finding.class_ in seen and not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
                 news[key] = self._joined(identity, news[key], fresh.get(news[key].finding.class_, 0), now_ns)
@@ -86,4 +85,4 @@ class Ledger:
             self._told[identity, one.finding.class_] = (count - fresh, now_ns + self._wait_ns)
         if not fresh:
             return one
-        return replace(one, finding=replace(one.finding, count=max(count, fresh)), sources=(*one.sources, COUNTER))
+        return one._replace(finding=one.finding._replace(count=max(count, fresh)), sources=(*one.sources, COUNTER))

@@ -10,7 +10,7 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,15 +36,15 @@ _FATAL, _CORRECTED = 1, 2  # include/linux/aer.h, the tracepoint's severity
 _POINTER = 0x1F
 
 Words = Mapping[tuple[Target, Location], int]
+_NO_WORDS: Mapping[Location, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One record: the Function it speaks of (None: of the stream itself), and what it says as register words."""
 
     record: Record
     bdf: Bdf | None
-    words: Mapping[Location, int] = field(default_factory=dict)
+    words: Mapping[Location, int] = _NO_WORDS
 
     def says(self, location: Location | str, bit: int) -> bool:
         """True if the record has *bit* of *location* set."""
@@ -81,8 +81,8 @@ def snapshots(now: Snapshot, told: Sequence[Heard]) -> list[Snapshot]:
     """*now* with what the kernel says laid over the registers, then one for each record that is about no register."""
     if not told:
         return [now]
-    plain = [replace(now, words={}, facts={}, held_s={}, record=one.record) for one in told if not one.words]
-    return [replace(now, words=overlaid(now.target, now.words, told)), *plain]
+    plain = [now._replace(words={}, facts={}, held_s={}, record=one.record) for one in told if not one.words]
+    return [now._replace(words=overlaid(now.target, now.words, told)), *plain]
 
 
 def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[Target, Location], int]:
@@ -116,8 +116,7 @@ def shows(now: Snapshot, evidence: Evidence) -> bool:
     return bool((now.word(evidence.location, evidence.target) or 0) >> evidence.bit & 1)
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """A finding to be published: by *plugin*, seen in these *sources*; *heard* are the records that say it, *read* whether the
     register shows it too.
     """
@@ -169,7 +168,7 @@ class Ear:
         if not saying:
             return News(finding, plugin) if new_in_register else None
         sources = (*(("poll",) if new_in_register else ()), *dict.fromkeys(one.record.stream for one in saying))
-        return News(replace(finding, count=max(finding.count, len(saying))), plugin, sources, tuple(saying), read)
+        return News(finding._replace(count=max(finding.count, len(saying))), plugin, sources, tuple(saying), read)
 
     def expect(self, identity: str, location: Location | str, bit: int, now_ns: int) -> None:
         """A look has found the bit, and no record has come for it yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue
 from pcifma.event.identity import ena, ereport_uuid, utc
@@ -21,8 +21,7 @@ MODULE_CLASS = "ereport.pcifma.module"
 _GUEST_DRIVERS = frozenset({"vfio-pci", "pciback", "xen-pciback"})
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When a look happened: *tick*, *wall_ns* (people), *boot_ns* (windows)."""
 
     tick: int
@@ -30,8 +29,7 @@ class Moment:
     boot_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """When it can have happened: after *not_before_ns* (None: unknown) and before the look. *first_look* as in contract 1.3."""
 
     when: Moment
@@ -39,8 +37,7 @@ class Seen:
     first_look: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """The target of one snapshot: its identity, and its Function where it is one."""
 
     target: Target
@@ -123,7 +120,7 @@ def described(finding: Finding, word: int | None) -> Finding:
         payload["name"] = field.title
     if word is not None:
         payload["value"] = word
-    return replace(finding, payload=payload | dict(finding.payload))
+    return finding._replace(payload=payload | dict(finding.payload))
 
 
 def _detector(fabric: Fabric, subject: Subject) -> dict[str, str]:

@@ -10,11 +10,10 @@ boot. Each change is kept until the ereports it belongs to are stored: both go i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """One row: *bit* of *register* (setpci's name or a fact's path) at *target* (its identity). *since_ns* is wall time."""
 
     target: str
@@ -26,8 +25,7 @@ class Standing:
     standing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(NamedTuple):
     """One row: when *target* was last looked at, in which boot, and the words of its counters, by register."""
 
     target: str
@@ -81,7 +79,7 @@ class LatchedSet:
 
     def fall(self, row: Standing) -> None:
         """The evidence was seen clear."""
-        self._set(replace(row, standing=False))
+        self._set(row._replace(standing=False))
 
     def drop(self, target: str, register: str, bit: int) -> None:
         """The evidence rose and is clear again already: somebody else saw it and took it away."""

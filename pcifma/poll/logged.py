@@ -129,7 +129,7 @@ class Logged:
             words = {(subject.target, location): word for location, word in sight.words.items()}
             yield self._marked(self.maker.snapshot_of(subject, words, seen), one, note)
             for finding, plugin in found:
-                event = self.maker.ereport(replace(finding, count=sight.count), subject, seen, occurrence=when.tick, plugin=plugin)
+                event = self.maker.ereport(finding._replace(count=sight.count), subject, seen, occurrence=when.tick, plugin=plugin)
                 yield self._marked(event, one, note)
         self.maker.snapshot += 1
 
@@ -229,9 +229,9 @@ def _with_severity(finding: Finding, sight: Shown) -> Finding:
         return finding
     bit, masked = finding.evidence.bit, sight.words.get(UE_MASK, 0) >> finding.evidence.bit & 1
     if sight.severity in ("nonfatal", "fatal") and not masked:
-        return replace(finding, severity=sight.severity)
+        return finding._replace(severity=sight.severity)
     default: Severity = "fatal" if _FATAL_BY_DEFAULT >> bit & 1 else "nonfatal"
-    return replace(finding, severity=default, payload={**finding.payload, "severity-assumed": True})
+    return finding._replace(severity=default, payload={**finding.payload, "severity-assumed": True})
 
 
 def _condition(condition: Condition, target: Target) -> Finding:

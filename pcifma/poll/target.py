@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
@@ -29,8 +29,7 @@ class Sourced(Protocol):
         """The two functions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watcher:
+class Watcher(NamedTuple):
     """A source plugin and the guard around it."""
 
     plugin: Sourced

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
+from typing import NamedTuple
 
 from pcifma.access.seam import ConfigSpace, Machine
 from pcifma.errors import ReadError
@@ -24,8 +24,7 @@ BatchReader = Callable[[Sequence[tuple[ConfigSpace, int, int]]], Callable[[], li
 _SPAN_LIMIT = 64  # bytes; saturated AER is 20
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One read of the target with index *owner*: *length* bytes at *offset*; only a change within *mask* (little-endian) counts.
     *parts* says which locations lie in it, and where.
     """

@@ -8,7 +8,7 @@ ends, and says what was wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.regs.name import capability_name
 
@@ -23,8 +23,7 @@ _POINTERS = {0: 0x34, 1: 0x34, 2: 0x14}
 _WITH_EXTENDED_SPACE = (0x07, 0x10)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A capability as found: *name* is setpci's, *offset* in bytes from the start of configuration space, *version* 0 if standard."""
 
     name: str
@@ -34,8 +33,7 @@ class Found:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """Capabilities in the order of their lists, and a line for each thing wrong with the lists."""
 
     capabilities: tuple[Found, ...] = ()

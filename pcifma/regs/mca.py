@@ -7,7 +7,6 @@ by vendor, and on Intel by IA32_MCG_CAP: `status_of` gives the row that holds.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from pcifma.regs.table import Field, Register
@@ -169,7 +168,7 @@ def status_of(vendor: Vendor, mcg_cap: int | None) -> Register:
     if mcg_cap is None:
         return STATUS_INTEL
     fields = (f for f in STATUS_INTEL.fields if f.key not in _NEEDS or MCG_CAP_ROW.get(_NEEDS[f.key], mcg_cap))
-    return replace(STATUS_INTEL, fields=tuple(fields))
+    return STATUS_INTEL._replace(fields=tuple(fields))
 
 
 def bank_msr(bank: int, part: int, *, scalable: bool = False) -> int:

@@ -8,8 +8,7 @@ Whatever the words are, there is an answer: what makes no sense is `unknown`, wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pcifma.regs.bdf import Bdf
 
@@ -88,8 +87,7 @@ _MESSAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(NamedTuple):
     """One DW of the TLP Prefix Log. *pasid* is the Process Address Space ID of a PASID prefix."""
 
     word: int
@@ -98,8 +96,7 @@ class Prefix:
     pasid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tlp:
+class Tlp(NamedTuple):
     """One header, taken apart; None where a TLP of that kind has no such field, or its form does not say.
 
     *name* is the specification's abbreviation with the address size (`MWr64`). *length_dw* is 1 to 1024. *target* is the Function
@@ -165,7 +162,7 @@ def decode_header(words: Sequence[int], *, flit: bool = False, segment: int = 0,
     name, kind = (_FLIT if flit else _NON_FLIT).get(first, (f"unknown type {first:#04x}", "unknown"))
     tlp = Tlp(kept, flit, name, kind, prefixes=tuple(decode_prefix(word) for word in prefixes if word))
     if kind == "prefix":
-        return replace(tlp, name=f"{decode_prefix(dw[0]).name} prefix")
+        return tlp._replace(name=f"{decode_prefix(dw[0]).name} prefix")
     return _PARTS[kind](_common(tlp, dw), dw, segment)
 
 
@@ -180,16 +177,16 @@ def decode_prefix(word: int) -> Prefix:
 # What all headers of a form have in common.
 def _common(tlp: Tlp, dw: list[int]) -> Tlp:
     if tlp.flit:
-        return replace(tlp, traffic_class=dw[0] >> 21 & 7)
-    return replace(tlp, traffic_class=dw[0] >> 20 & 7, digest=bool(dw[0] & 0x8000), poisoned=bool(dw[0] & 0x4000))
+        return tlp._replace(traffic_class=dw[0] >> 21 & 7)
+    return tlp._replace(traffic_class=dw[0] >> 20 & 7, digest=bool(dw[0] & 0x8000), poisoned=bool(dw[0] & 0x4000))
 
 
 # Requests: who asks. Poison and tag stand in the second DW in flit form; tag bits 9 and 8 in the first otherwise.
 def _request(tlp: Tlp, dw: list[int], segment: int) -> Tlp:
-    tlp = replace(tlp, requester=Bdf.from_requester_id(segment, dw[1] >> 16), length_dw=dw[0] & 0x3FF or 1024)
+    tlp = tlp._replace(requester=Bdf.from_requester_id(segment, dw[1] >> 16), length_dw=dw[0] & 0x3FF or 1024)
     if tlp.flit:
-        return replace(tlp, tag=dw[1] & 0x3FFF, poisoned=bool(dw[1] & 0x8000))
-    return replace(tlp, tag=_tag(dw[0], dw[1]), first_be=dw[1] & 15, last_be=dw[1] >> 4 & 15)
+        return tlp._replace(tag=dw[1] & 0x3FFF, poisoned=bool(dw[1] & 0x8000))
+    return tlp._replace(tag=_tag(dw[0], dw[1]), first_be=dw[1] & 15, last_be=dw[1] >> 4 & 15)
 
 
 def _tag(first: int, second: int) -> int:
@@ -198,32 +195,32 @@ def _tag(first: int, second: int) -> int:
 
 def _addressed(tlp: Tlp, dw: list[int], segment: int) -> Tlp:
     address = dw[2] << 32 | dw[3] if dw[0] >> 29 & 1 else dw[2]
-    return replace(_request(tlp, dw, segment), address=address & ~3)
+    return _request(tlp, dw, segment)._replace(address=address & ~3)
 
 
 def _config(tlp: Tlp, dw: list[int], segment: int) -> Tlp:
     target = Bdf.from_requester_id(segment, dw[2] >> 16)
-    return replace(_request(tlp, dw, segment), target=target, register=dw[2] & 0xFFC)
+    return _request(tlp, dw, segment)._replace(target=target, register=dw[2] & 0xFFC)
 
 
 def _completion(tlp: Tlp, dw: list[int], segment: int) -> Tlp:
     completer, requester = (Bdf.from_requester_id(segment, dw[i] >> 16) for i in (1, 2))
-    tlp = replace(tlp, completer=completer, requester=requester)
+    tlp = tlp._replace(completer=completer, requester=requester)
     if dw[0] >> 30 & 1:
-        tlp = replace(tlp, length_dw=dw[0] & 0x3FF or 1024)
+        tlp = tlp._replace(length_dw=dw[0] & 0x3FF or 1024)
     if tlp.flit:
-        return replace(tlp, tag=dw[1] & 0x3FFF, poisoned=bool(dw[1] & 0x8000))
+        return tlp._replace(tag=dw[1] & 0x3FFF, poisoned=bool(dw[1] & 0x8000))
     status = _STATUS.get(dw[1] >> 13 & 7, f"status {dw[1] >> 13 & 7}")
-    return replace(tlp, tag=_tag(dw[0], dw[2]), status=status, byte_count=dw[1] & 0xFFF or 4096)
+    return tlp._replace(tag=_tag(dw[0], dw[2]), status=status, byte_count=dw[1] & 0xFFF or 4096)
 
 
 def _message(tlp: Tlp, dw: list[int], segment: int) -> Tlp:
     code, routing = dw[1] & 0xFF, dw[0] >> 24 & 7
-    tlp = replace(tlp, requester=Bdf.from_requester_id(segment, dw[1] >> 16), message_code=code, routing=_ROUTING[routing])
-    tlp = replace(tlp, message=_MESSAGES.get(code, f"code {code:#04x}"), poisoned=tlp.poisoned or bool(tlp.flit and dw[1] & 0x8000))
+    tlp = tlp._replace(requester=Bdf.from_requester_id(segment, dw[1] >> 16), message_code=code, routing=_ROUTING[routing])
+    tlp = tlp._replace(message=_MESSAGES.get(code, f"code {code:#04x}"), poisoned=tlp.poisoned or bool(tlp.flit and dw[1] & 0x8000))
     if routing == 2:
-        tlp = replace(tlp, target=Bdf.from_requester_id(segment, dw[2] >> 16))
-    return replace(tlp, length_dw=dw[0] & 0x3FF or 1024) if dw[0] >> 30 & 1 else tlp
+        tlp = tlp._replace(target=Bdf.from_requester_id(segment, dw[2] >> 16))
+    return tlp._replace(length_dw=dw[0] & 0x3FF or 1024) if dw[0] >> 30 & 1 else tlp
 
 
 def _nothing_more(tlp: Tlp, dw: list[int], segment: int) -> Tlp:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.regs.table import Field, Register
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A field that is not zero. *field* is None where the table has no name for the bits; *value* is then in place (not shifted)."""
 
     field: Field | None

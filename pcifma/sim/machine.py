@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 from pcifma.fabric.fabric import Fabric
@@ -56,5 +55,5 @@ def machine(draw: Random) -> Fabric:
         if function.parent is not None:
             below[function.parent] = (*below.get(function.parent, ()), function.bdf)
     plain = Fabric("0" * 16, builder.functions, below)
-    placed = {bdf: replace(f, sysfs=device_path(plain, f)) for bdf, f in builder.functions.items()}
+    placed = {bdf: f._replace(sysfs=device_path(plain, f)) for bdf, f in builder.functions.items()}
     return Fabric("0" * 16, placed, below)

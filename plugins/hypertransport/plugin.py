@@ -7,7 +7,6 @@ revision 1.02 have Link Control alone; a host block has Error Handling only with
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pcifma.plugin import (
     CAPABILITIES,
@@ -85,4 +84,4 @@ def _found(now: Snapshot, register: Register, number: int) -> Iterator[Finding]:
     unused = register.key.startswith("link_control") and bool((now.word(location) or 0) & (END_OF_CHAIN | TRANSMITTER_OFF))
     for found in findings(now, location, register, {"block": number}, unknown="ereport.io.pci.unknown"):
         if "name" in found.payload or register.key in STATUS:
-            yield replace(found, severity="info", residue=True, payload={**found.payload, "unused": True}) if unused else found
+            yield found._replace(severity="info", residue=True, payload={**found.payload, "unused": True}) if unused else found

@@ -7,7 +7,6 @@ Functions that are not there: Cfg UR Cpl that is masked, as it is by default, is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pcifma.plugin import (
     CAPABILITIES,
@@ -100,7 +99,7 @@ def _rp_pio(now: Snapshot, status: int | None) -> Iterator[Finding]:
         masked = bool(mask >> bit & 1)
         log = _header(now) if bit == pointer and not masked else {"source-id": 0, "source-valid": False}
         said = found.severity if "name" not in found.payload else "nonfatal" if severity >> bit & 1 else "advisory"
-        yield replace(found, severity=said, residue=found.residue and masked, payload={**found.payload, **log})
+        yield found._replace(severity=said, residue=found.residue and masked, payload={**found.payload, **log})
 
 
 def _header(now: Snapshot) -> dict[str, PayloadValue]:

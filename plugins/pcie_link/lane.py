@@ -6,7 +6,6 @@ Training sets the bits of all active lanes at once on many healthy machines. A b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pcifma.plugin import (
     CAPABILITIES,
@@ -80,4 +79,4 @@ def _by_lane(now: Snapshot, location: Location, register: Register, retimers: in
             payload["retimer-detected"] = not absent
         # Without a retimer nobody checks on its behalf: some devices show their own mismatch there too.
         severity = "info" if absent else found.severity
-        yield replace(found, severity=severity, residue=found.residue and everywhere, payload={**found.payload, **payload})
+        yield found._replace(severity=severity, residue=found.residue and everywhere, payload={**found.payload, **payload})

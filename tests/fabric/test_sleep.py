@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from support.fabric import at, endpoint, root_port
 from support.host import FactHost, machine_of
@@ -40,7 +38,7 @@ def machine(**power: str) -> Machine:
 
 def asleep(**power: str) -> Machine:
     found = machine(**power)
-    return replace(found, configs={**found.configs, at(CARD): Untouchable()})
+    return found.but(configs={**found.configs, at(CARD): Untouchable()})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def sysfs(root: Path, images: list[Image]) -> Path:
 
 
 def described(fabric: Fabric) -> list[tuple[object, ...]]:
-    return [(replace(f, driver=None, size=0), hc(fabric, f), identity(fabric, f)) for f in fabric]
+    return [(f._replace(driver=None, size=0), hc(fabric, f), identity(fabric, f)) for f in fabric]
 
 
 def test_sysfs_and_its_capture_give_the_same_fabric(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ class Watched:
 def test_nothing_is_read_but_header_chains_and_declared_registers() -> None:
     machine = open_capture(capture(*board()).encode(), "x")
     spaces = {bdf: Watched(config) for bdf, config in machine.configs.items()}
-    build(replace(machine, configs=spaces))
+    build(machine.but(configs=spaces))
     pf = next(space for bdf, space in spaces.items() if str(bdf) == "0000:04:00.0")
     express, aer, sriov, dsn = 0x40, 0x100, 0x160, 0x1A0
     heads = {*range(express, express + 4), *range(aer, aer + 4), *range(sriov, sriov + 4), *range(dsn, dsn + 4)}

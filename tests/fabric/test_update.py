@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from support.fabric import at, endpoint, root_port
 from support.host import machine_of
 
@@ -27,7 +25,7 @@ class Counted:
 
 def counted(machine: Machine) -> tuple[Machine, dict[str, Counted]]:
     spaces = {bdf: Counted(config) for bdf, config in machine.configs.items()}
-    return replace(machine, configs=spaces), {str(bdf): space for bdf, space in spaces.items()}
+    return machine.but(configs=spaces), {str(bdf): space for bdf, space in spaces.items()}
 
 
 def both() -> Machine:

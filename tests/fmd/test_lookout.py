@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,7 +245,7 @@ def test_fabric_is_logged_once_and_again_when_it_changes(on: Bench, start: Calla
     first = scene.lookout.fabric.id
     configs = dict(on.machine.configs)
     del configs[Bdf.parse(END)]
-    scene.lookout.machine = scene.lookout.poller.machine = replace(on.machine, configs=configs)
+    scene.lookout.machine = scene.lookout.poller.machine = on.machine.but(configs=configs)
     assert scene.lookout.rescan(())
     scene.look()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import pytest
 from support.board import (
@@ -205,7 +204,7 @@ def test_vanished_function_is_said_to_be_gone_once(on: Bench) -> None:
     of = poller(on)
     of.look()
     left = {bdf: space for bdf, space in on.spaces.items() if str(bdf) != END}
-    of.machine = replace(on.machine, configs=left)
+    of.machine = on.machine.but(configs=left)
     of.update(build(of.machine))
     look = next_look(of, on)
     assert (one(look).device, one(look).payload["reason"]) == (END, "gone")

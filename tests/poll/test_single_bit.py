@@ -45,7 +45,7 @@ def swept(functions: list[Dumped], changed: dict[str, bytes] | None = None) -> l
     spaces = {
         Bdf.parse(f.bdf): RecordingSpace(Bdf.parse(f.bdf), bytearray((changed or {}).get(f.bdf, f.data)), len(f.data)) for f in functions
     }
-    machine = Machine("capture", "host", "boot", spaces, NoHost(), SimulatedClock())
+    machine = Machine("capture", "host", "boot", configs=spaces, host=NoHost(), clock=SimulatedClock())
     plugins = builtin(("pcie_aer", "pci_status"))
     return [e for e in Poller(machine, build(machine), plugins).look().ereports if e.class_ != FABRIC_CLASS]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from support.image import Image, capture
 
@@ -45,4 +45,4 @@ class FactHost:
 def machine_of(*images: Image, host: FactHost | None = None, kind: Kind = "capture", platform: Mapping[str, str] | None = None) -> Machine:
     """A machine with these Functions and host facts."""
     plain = open_capture(capture(*images).encode(), "test.lspci")
-    return replace(plain, host=host or plain.host, kind=kind, platform=platform or {}, clock=SimulatedClock())
+    return plain.but(host=host or plain.host, kind=kind, platform=platform or {}, clock=SimulatedClock())

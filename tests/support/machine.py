@@ -88,4 +88,4 @@ def bench(*images: Image, size: int = 4096, **facts: bytes) -> Bench:
     spaces = {Bdf.parse(i.bdf): RecordingSpace(Bdf.parse(i.bdf), bytearray(i.data), size) for i in images}
     host, clock = Facts(dict(facts)), SimulatedClock()
     configs: dict[Bdf, ConfigSpace] = dict(spaces)
-    return Bench(Machine("fixture", "host", "boot", configs, host, clock), spaces, host, clock)
+    return Bench(Machine("fixture", "host", "boot", configs=configs, host=host, clock=clock), spaces, host, clock)

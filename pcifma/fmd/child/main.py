@@ -156,7 +156,7 @@ class RemoteServices:
     def __init__(self, line: Line, opened: message.Open) -> None:
         self._line = line
         self.properties: Mapping[str, PropertyValue] = opened.properties
-        self.fabric = opened.fabric
+        self.fabric = opened.fabric.fabric()
         self.host = RemoteHost(line)
         self.boot_ns = opened.now_ns
 
@@ -212,7 +212,7 @@ class Runner:
     def call(self, what: message.ToChild) -> message.Message:
         """Do one call; what the plugin raises passes through."""
         if isinstance(what, message.Watches):
-            found = self._plugin.source.watches(what.fabric, RemoteHost(self._line))
+            found = self._plugin.source.watches(what.fabric.fabric(), RemoteHost(self._line))
             return message.Watched(_bounded(found, message.WATCH_LIMIT, "watches"))
         if isinstance(what, message.Normalise):
             return message.Found(_bounded(self._plugin.source.normalise(what.now, what.before), message.FINDING_LIMIT, "findings"))
@@ -231,8 +231,8 @@ class Runner:
         elif isinstance(what, message.Timeout):
             module.timeout(what.timer, what.data)
         elif isinstance(what, message.Topo):
-            services.fabric = what.fabric
-            module.topo(what.fabric)
+            services.fabric = what.fabric.fabric()
+            module.topo(services.fabric)
         elif isinstance(what, message.Stats):
             return message.Counted({str(name): int(value) for name, value in module.stats().items()})
         elif isinstance(what, message.Close):

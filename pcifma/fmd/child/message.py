@@ -12,8 +12,10 @@ import msgspec
 
 from pcifma.event.case import Suspect
 from pcifma.fabric.fabric import Fabric
+from pcifma.fabric.function import Function
 from pcifma.plugin.module import PropertyValue
 from pcifma.plugin.watch import Finding, Snapshot, Watch
+from pcifma.regs.bdf import Bdf
 
 FRAME_LIMIT = 4 << 20  # bytes of one frame from the child
 FINDING_LIMIT = 4096  # findings of one call: every bit of every register of one Function is less
@@ -37,10 +39,29 @@ class Start(Message):
     memory: int
 
 
+class Tree(msgspec.Struct, array_like=True):
+    """A Fabric, without what only the daemon needs of it."""
+
+    id: str
+    functions: dict[Bdf, Function]
+    below: dict[Bdf, tuple[Bdf, ...]]
+    virtual: dict[Bdf, tuple[Bdf, ...]]
+    collectors: dict[Bdf, Bdf]
+
+    @classmethod
+    def of(cls, fabric: Fabric) -> Tree:
+        """*fabric* as it is sent."""
+        return cls(fabric.id, dict(fabric.functions), dict(fabric.below), dict(fabric.virtual), dict(fabric.collectors))
+
+    def fabric(self) -> Fabric:
+        """The fabric as the plugin sees it."""
+        return Fabric(self.id, self.functions, self.below, virtual=self.virtual, collectors=self.collectors)
+
+
 class Watches(Message):
     """Source.watches."""
 
-    fabric: Fabric
+    fabric: Tree
 
 
 class Normalise(Message):
@@ -54,7 +75,7 @@ class Open(Message):
     """Start the module."""
 
     properties: dict[str, PropertyValue]
-    fabric: Fabric
+    fabric: Tree
     now_ns: int
 
 
@@ -76,7 +97,7 @@ class Timeout(Message):
 class Topo(Message):
     """Module.topo."""
 
-    fabric: Fabric
+    fabric: Tree
     now_ns: int
 
 

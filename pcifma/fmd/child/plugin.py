@@ -32,7 +32,7 @@ class ChildSource:
 
     def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
         """As Source.watches; PluginError."""
-        return self._child.call(message.Watches(fabric), message.Watched, Desk(host)).watches
+        return self._child.call(message.Watches(message.Tree.of(fabric)), message.Watched, Desk(host)).watches
 
     def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         """As Source.normalise; PluginError."""
@@ -45,7 +45,7 @@ class ChildModule:
     def __init__(self, child: Child, services: Services) -> None:
         self._child, self._services = child, services
         self._desk = Desk(services=services)
-        opened = message.Open(dict(services.properties), services.fabric, services.now_ns())
+        opened = message.Open(dict(services.properties), message.Tree.of(services.fabric), services.now_ns())
         child.call(opened, message.Done, self._desk)
 
     def recv(self, event: Ereport | ListEvent) -> None:
@@ -58,7 +58,7 @@ class ChildModule:
 
     def topo(self, fabric: Fabric) -> None:
         """As Module.topo; PluginError."""
-        self._child.call(message.Topo(fabric, self._services.now_ns()), message.Done, self._desk)
+        self._child.call(message.Topo(message.Tree.of(fabric), self._services.now_ns()), message.Done, self._desk)
 
     def stats(self) -> Mapping[str, int]:
         """As Module.stats; PluginError."""
