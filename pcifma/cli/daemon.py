@@ -25,9 +25,9 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="The daemon's answer as one JSON value.")(function)
 
 
-def connect(root: Path) -> Client:
-    """A connection to the daemon of *root*; DaemonError if there is none."""
-    return Client(Paths(root).socket)
+def connect(root: Path, *, timeout_s: float = 30.0) -> Client:
+    """A connection to the daemon of *root*, which has so long for each answer; DaemonError if there is none."""
+    return Client(Paths(root).socket, timeout_s=timeout_s)
 
 
 def plain(value: object) -> str:

@@ -44,8 +44,17 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     log = status["log"]
     trouble = f": {plain(log['trouble'])}" if log["trouble"] else ""
     yield f"log       {plain(log['path'])}, {log['seq']} events{trouble}"
+    yield f"drill     {_drill(status)}"
     failed = status["plugins"]["failed"]
     yield f"plugins   {status['plugins']['active']} active{f', {failed} failed: pcifma config' if failed else ''}"
+
+
+def _drill(status: dict[str, Any]) -> str:
+    last = status["drill"]["last_passed"]
+    if last is None:
+        return "none has ever passed: pcifma drill"
+    agents = ", ".join(map(plain, last["agents"])) or "no agent is loaded"
+    return f"last passed {last['time'][:19]}Z in {last['took_s']:.1f} s ({agents})"
 
 
 def _clearing(status: dict[str, Any]) -> str:

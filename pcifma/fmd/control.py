@@ -7,17 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import get_args
+
+import msgspec
 
 from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
+from pcifma.event.case import Urgency
 from pcifma.event.identity import utc
 from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.verdict import Verdict, judge
 from pcifma.fmd.log.archive import LogName
+from pcifma.fmd.log.purge import Purged, purge
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
 from pcifma.poll.absence import summary
 
 _UNREAD_SHOWN = 1000
+_DRILL_LONGEST_S = 600.0
 # fmadm's names of the logs, and the tables that they are here.
 LOGS: dict[str, LogName] = {"errlog": "error", "fltlog": "fault"}
 
@@ -37,6 +43,8 @@ class Control:
             "serd": Verb(self._serd),
             "reset": Verb(self._reset, changes=True),
             "rotate": Verb(self._rotate, changes=True),
+            "drill": Verb(self._drill, changes=True),
+            "purge": Verb(self._purge, changes=True),
             "load": Verb(self._load, changes=True),
             "unload": Verb(self._unload, changes=True),
             "repaired": Verb(partial(self._judge, "repaired"), changes=True),
@@ -61,7 +69,15 @@ class Control:
             "waiting": daemon.waiting,
             "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
         }
-        return found | self._looks() | self._log()
+        return found | self._looks() | self._log() | self._drills()
+
+    def _drills(self) -> dict[str, object]:
+        running = self._daemon.running
+        if running is None:
+            return {}
+        drills = running.drills
+        last = None if drills.last is None else msgspec.to_builtins(drills.last)
+        return {"drill": {"last_passed": last, "passed": drills.passed, "failed": drills.failed}}
 
     def _looks(self) -> dict[str, object]:
         running = self._daemon.running
@@ -129,6 +145,30 @@ class Control:
         made: list[Path | None] = []
         ticket = log.do(lambda store: made.append(store.rotate(which, log.subscribers)))
         ticket.then(lambda done: loop.post(lambda: later.settle(done.error or {"file": None if made[0] is None else str(made[0])})))
+        return later
+
+    def _drill(self, arguments: Arguments, peer: Peer) -> Later:
+        drills, later = self._running().drills, Later()
+        urgency = _text(arguments, "urgency", "how urgent")
+        timeout_s = arguments.get("timeout_s")
+        if urgency not in get_args(Urgency):
+            raise UsageError(f"urgency {urgency!r}: write one of {', '.join(get_args(Urgency))}")
+        if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= _DRILL_LONGEST_S:
+            raise UsageError(f"timeout_s: seconds are wanted, {_DRILL_LONGEST_S:g} at most")
+        drills.begin(peer, later, urgency=urgency, timeout_s=timeout_s)
+        return later
+
+    def _purge(self, arguments: Arguments, peer: Peer) -> Later:
+        running, loop, later = self._running(), self._daemon.loop, Later()
+        done: list[Purged] = []
+
+        def settle(error: PcifmaError | None) -> None:
+            for found in done:
+                running.engine.docket.forget(found.cases)
+            later.settle(error or {"ereports": done[0].ereports, "lists": done[0].lists, "cases": len(done[0].cases)})
+
+        ticket = running.log.do(lambda store: done.append(purge(store)))
+        ticket.then(lambda ticket: loop.post(lambda: settle(ticket.error)))
         return later
 
     def _load(self, arguments: Arguments, peer: Peer) -> object:

@@ -26,6 +26,7 @@ from pcifma.fmd.child.offspring import OFFSPRING
 from pcifma.fmd.config import Config
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.deadline import Readers
+from pcifma.fmd.drill import Drills
 from pcifma.fmd.engine.engine import Engine
 from pcifma.fmd.engine.own import Author
 from pcifma.fmd.hotplug import functions
@@ -75,6 +76,7 @@ class Running:
     log: Log
     lookout: Lookout
     engine: Engine
+    drills: Drills
 
 
 class Daemon:
@@ -142,8 +144,8 @@ class Daemon:
         due = [self._pump_ns, self._settle_ns, self._keep_house_ns]
         if self.running is None:
             return min([*due, self._open_ns])
-        timer_ns = self.running.engine.next_due_ns()
-        return min([*due, self.running.lookout.due_ns, *([] if timer_ns is None else [timer_ns])])
+        timers = (self.running.engine.next_due_ns(), self.running.drills.due_ns)
+        return min([*due, self.running.lookout.due_ns, *(due_ns for due_ns in timers if due_ns is not None)])
 
     def _do_what_is_due(self) -> None:
         now_ns = self.clock.boot_ns()
@@ -160,7 +162,8 @@ class Daemon:
         if now_ns >= self.running.lookout.due_ns:
             self._look(self.running)
         timer_ns = self.running.engine.next_due_ns()
-        if now_ns >= min(self._pump_ns, _NEVER_NS if timer_ns is None else timer_ns):
+        drill_ns = self.running.drills.due_ns
+        if now_ns >= min(due_ns for due_ns in (self._pump_ns, timer_ns, drill_ns) if due_ns is not None):
             self._pump(self.running)
 
     def _open(self) -> None:
@@ -191,7 +194,7 @@ class Daemon:
         )  # fmt: skip
         facts = setup.machine.host
         engine = Engine(log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric)
-        self.running = Running(log, lookout, engine)
+        self.running = Running(log, lookout, engine, Drills(engine, log, self.author, self.clock))
         self.roster.attach(lookout.poller, engine)
         log.on_commit = partial(self.loop.post, self._durable)
         self._pump_ns = self.clock.boot_ns()
@@ -230,7 +233,9 @@ class Daemon:
         while running.engine.pump():
             if time.monotonic() > end_s:
                 self._pump_ns = 0
-                return
+                break
+        if running.drills.check():
+            self._pump_ns = 0
 
     def _log_own(self) -> None:
         if self.running is None or not self._own:

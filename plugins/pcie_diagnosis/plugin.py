@@ -27,6 +27,7 @@ RULES = Path(__file__).with_name("rules.yaml")
 LOOK_S = 1.0  # the fast tier's interval
 KEPT = 256  # ereports of one exercise; beyond it they are counted and not kept
 DUE = "exercise:"
+DRILL, DRILL_FAULT = "ereport.pcifma.drill", "fault.pcifma.drill"
 
 _EVENTS = msgspec.json.Decoder(list[Ereport])
 _TALLY = msgspec.json.Decoder(Tally)
@@ -51,6 +52,9 @@ class Diagnosis:
     def recv(self, event: Ereport | ListEvent) -> None:
         """Take one ereport."""
         if isinstance(event, ListEvent) or event.residue:
+            return
+        if event.class_ == DRILL:
+            self._drill(event)
             return
         status = event.payload.get("pcie_link_status")
         if isinstance(status, int):
@@ -77,6 +81,15 @@ class Diagnosis:
     def topo(self, fabric: Fabric) -> None:
         """Remember what has gone: for a while its errors are judged on the fabric that it was on."""
         self._removals.topo(fabric, self._services.now_ns())
+
+    def _drill(self, event: Ereport) -> None:
+        # A fault of no part, so that nothing can be taken out of service for it; of each drill another one, so that none merge.
+        case = self._services.open_case(f"drill:{event.uuid}")
+        case.add_ereport(event)
+        resource = f"fmd:///drill={event.uuid}"
+        no_part = {"asru": "", "fru": "", "location": "", "resource": resource}
+        case.add_suspect(Suspect(class_=DRILL_FAULT, certainty=100, status="faulty", device=event.device, **no_part))
+        case.solve(self._code(frozenset({DRILL_FAULT})), severity="Minor", urgency=str(event.payload.get("urgency", "never-mind")))
 
     # Corrected errors of links.
 

@@ -276,6 +276,12 @@ class Docket:
         while len(self._resolved) > RESOLVED_KNOWN:
             del self._resolved[next(iter(self._resolved))]
 
+    def forget(self, cases: Iterable[int]) -> None:
+        """Resolved cases of these numbers are in the log no more."""
+        gone = set(cases)
+        self._resolved = {uuid: number for uuid, number in self._resolved.items() if number not in gone}
+        self.cache.entries = {key: entry for key, entry in self.cache.entries.items() if key[0] not in gone}
+
     def topo(self, changes: Iterable[tuple[Resource, SuspectStatus]]) -> None:
         """Take over what a new fabric says of bad parts."""
         self._apply(changes)

@@ -15,9 +15,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 
 from pcifma.access.seam import Clock, Host
 from pcifma.errors import PluginError
+from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.engine.cache import target_of
@@ -217,6 +219,16 @@ class Engine:
             instance = module.instance
             module.call(lambda: counted.update((str(name), int(value)) for name, value in instance.stats().items()))
         return counted
+
+    def takers(self, event: Ereport | ListEvent) -> Iterator[tuple[str, bool | None]]:
+        """The modules that *event* is for, and whether each of them has done with it; None for one that is set aside."""
+        for module in self.modules.values():
+            if module.subscription.takes(event):
+                yield module.name, None if module.failed else bool(event.seq) and module.cursor >= event.seq
+
+    def lists(self, case: str) -> list[ListEvent]:
+        """The list events of *case* that are durable, in log order."""
+        return list(self._reader.lists(case))
 
     def commit(self) -> bool:
         """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""

@@ -109,6 +109,7 @@ class Batch:
 
     The poller fills *ereports*, *latched*, *baselines*, *forgotten* (targets whose latched rows and baseline go, before new ones
     come), *position* and *fabrics*; whoever writes registers fills *writes*; the engine the rest.
+    *notes* are small texts of the daemon's own, by name; the latest stays.
     *evidence* pairs a case's id with the seq of an ereport that retention must keep; *released* are the ids of cases that need
     theirs no longer.
     """
@@ -127,3 +128,4 @@ class Batch:
     resources: tuple[ResourceRow, ...] = ()
     evidence: tuple[tuple[int, int], ...] = ()
     released: tuple[int, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -45,6 +45,7 @@ class Group:
     resources: dict[tuple[int, int], ResourceRow] = field(default_factory=dict)
     evidence: list[tuple[int, int]] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
     tickets: list[Ticket] = field(default_factory=list)
     folded: int = 0
     _open: dict[bytes, Arrival] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Group:
         self.resources.update(((row.case, row.n), row) for row in batch.resources)
         self.evidence += batch.evidence
         self.released += batch.released
+        self.notes.update(batch.notes)
 
     def _forget(self, targets: Iterable[str]) -> None:
         for target in targets:

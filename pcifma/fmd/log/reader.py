@@ -128,6 +128,11 @@ class Reader:
                     + coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = '{WRITES_GONE}'), 0)"""
         return int(self.connection.execute(query).fetchone()[0])
 
+    def note(self, name: str) -> str | None:
+        """The daemon's note of that name."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (f"note:{name}",)).fetchone()
+        return None if row is None else str(row[0])
+
     def cases(self) -> list[CaseRow]:
         """All cases that are kept."""
         rows = self.connection.execute("SELECT id, uuid, module, key, state, body FROM cases")

@@ -19,6 +19,7 @@ from pcifma.fmd.log.row import Arrival, uuid_bytes, with_sources
 _FOLD = """UPDATE error SET count = count + ?, first_ns = min(coalesce(first_ns, wall_ns), ?),
            last_ns = max(coalesce(last_ns, wall_ns), ?) WHERE seq = ?"""
 DISCARDED = "DISCARDED"
+NOTE = "note:"
 
 _WRITTEN = """INSERT INTO written (id, wall_ns, boot, device, register, width, before, value, after, why, ereports, case_uuid, command,
               uid, pid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE
@@ -131,6 +132,7 @@ class Writer:
         self._latched(group)
         many("INSERT OR IGNORE INTO fabric VALUES (?,?,?)", [(f.id, f.wall_ns, f.body) for f in group.fabrics.values()])
         many(_WRITTEN, [_ledger_row(write) for write in group.writes])
+        many("REPLACE INTO meta VALUES (?,?)", [(f"{NOTE}{name}", text) for name, text in group.notes.items()])
         self._cases(group)
         for checkpoint in group.checkpoints:
             self._checkpoint(checkpoint)
