@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pcifma.event.identity import name_uuid
+
 ALPHABET = "0123456789ACDEFGHJKLMNPQRSTUVWXY"  # no B, I, O, Z
 _POLYNOMIAL = 0x04C11DB7
 _TYPE = 0b01
@@ -17,6 +19,11 @@ def message_code(dictionary: str, number: int) -> str:
             return f"{dictionary}-{_text(dictionary, (_TYPE << 2 | size) << data_bits | rest, data_bits + 4, check_bits)}"
         rest -= 1 << data_bits
     raise ValueError(f"{number} is no message number")
+
+
+def message_id(kind: str) -> str:
+    """The journal's MESSAGE_ID of everything that is said under *kind*, a message code or a word: 32 hex digits, the same for ever."""
+    return name_uuid(f"message\0{kind}").replace("-", "")
 
 
 def _text(dictionary: str, head: int, head_bits: int, check_bits: int) -> str:

@@ -30,6 +30,7 @@ from pcifma.fmd.drill import Drills
 from pcifma.fmd.engine.engine import Engine
 from pcifma.fmd.engine.own import Author
 from pcifma.fmd.hotplug import functions
+from pcifma.fmd.house import House
 from pcifma.fmd.keeper.client import KeeperClient
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
@@ -38,6 +39,7 @@ from pcifma.fmd.lookout import Duty, Lookout
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.path import Paths
+from pcifma.fmd.program import Programs
 from pcifma.fmd.roster import Roster, Where
 from pcifma.fmd.socket import Arguments, Peer
 from pcifma.plugin.watch import HOST, Evidence, Finding
@@ -88,6 +90,7 @@ class Daemon:
         self.started_ns = self.clock.wall_ns()
         self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
         self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
+        self.programs = Programs(loop)
         self.running: Running | None = None
         self.waiting = ""
         self._own: list[Ereport] = []
@@ -141,7 +144,7 @@ class Daemon:
     # What is due.
 
     def _due_ns(self) -> int:
-        due = [self._pump_ns, self._settle_ns, self._keep_house_ns]
+        due = [self._pump_ns, self._settle_ns, self._keep_house_ns, self.clock.boot_ns() + self.programs.due_in_ns()]
         if self.running is None:
             return min([*due, self._open_ns])
         timers = (self.running.engine.next_due_ns(), self.running.drills.due_ns)
@@ -153,6 +156,7 @@ class Daemon:
             self._keep_house_ns = now_ns + _HOUSEKEEPING_NS
             for call in self.each_while:
                 call()
+        self.programs.check()
         if self.running is None:
             if now_ns >= self._open_ns:
                 self._open()
@@ -193,7 +197,10 @@ class Daemon:
             duty=Duty(fast_ns, slow_ns, consent.allows), readers=setup.readers, acknowledger=acknowledger,
         )  # fmt: skip
         facts = setup.machine.host
-        engine = Engine(log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric)
+        house = House(setup.machine, lookout, log, self.programs, self.started_ns)
+        engine = Engine(
+            log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house
+        )
         self.running = Running(log, lookout, engine, Drills(engine, log, self.author, self.clock))
         self.roster.attach(lookout.poller, engine)
         log.on_commit = partial(self.loop.post, self._durable)
@@ -298,6 +305,7 @@ class Daemon:
         except PcifmaError as err:
             self.say(str(err))
         finally:
+            self.programs.close()
             self.roster.close()
             if running is not None:
                 running.log.close()

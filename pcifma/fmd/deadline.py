@@ -37,11 +37,14 @@ Outcome = bytes | ReadError
 
 @dataclass(slots=True)
 class Health:
-    """How one Function's reads went. *lost*: a thread is left behind in one. *until_s*: no read before (monotonic time)."""
+    """How one Function's reads went. *lost*: a thread is left behind in one. *slow_reads*: slow ones in a row, *slow_total*: slow
+    and lost ones in all. *until_s*: no read before (monotonic time).
+    """
 
     bdf: Bdf
     lost: bool = False
     slow_reads: int = 0
+    slow_total: int = 0
     until_s: float = 0.0
     back_off_s: float = 0.0
     reason: type[BusyError] = BusyError
@@ -61,7 +64,9 @@ class Health:
 
     def timed(self, took_ns: int, now_s: float) -> bool:
         """Count a read that came back; True if the Function is left alone from now on."""
-        self.slow_reads = self.slow_reads + 1 if took_ns >= SLOW_NS else 0
+        slow = took_ns >= SLOW_NS
+        self.slow_reads = self.slow_reads + 1 if slow else 0
+        self.slow_total += slow
         if self.slow_reads < SLOW_LIMIT:
             return False
         self.rest(now_s, SlowError)
@@ -210,6 +215,7 @@ class Readers:
     def _leave_behind(self, job: _Job, at: int) -> Health:
         health = job.wanted[at][0].health
         job.lost, health.lost = health, True
+        health.slow_total += 1
         self.lost += 1
         self._uneasy.append(health)
         if job.files is not None:
@@ -338,6 +344,10 @@ class GuardedConfigs(Mapping[Bdf, GuardedSpace]):
         rescan = getattr(self._inner, "rescan", None)
         if rescan is not None:
             rescan()
+
+    def slow(self) -> dict[Bdf, int]:
+        """How many reads of each Function took too long or did not come back; a whole that was brisk enough hides single ones."""
+        return {bdf: space.health.slow_total for bdf, space in self._spaces.items() if space.health.slow_total}
 
     def troubled(self, now_s: float) -> dict[Bdf, str]:
         """Functions that are left alone now, and why."""

@@ -8,6 +8,7 @@ A batch that the log does not take waits, and no new look is made before it is i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from pcifma.fmd.log.batch import Batch, FabricSnapshot, Position
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.ticket import Ticket
 from pcifma.fmd.order import Order
+from pcifma.plugin.status import LOOK_BOUNDS_S
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet
 from pcifma.poll.poller import Look, Poller
@@ -43,7 +45,7 @@ ACK_PAUSE_NS = 2_000_000
 
 @dataclass(slots=True)
 class Count:
-    """What has been done since the start. *functions* and *unread* are of the last look."""
+    """What has been done since the start. *functions* and *unread* are of the last look; *buckets* sort looks by how long they took."""
 
     looks: int = 0
     deferred: int = 0
@@ -55,6 +57,8 @@ class Count:
     unread: dict[str, str] = field(default_factory=dict)
     last_wall_ns: int | None = None
     longest_ns: int = 0
+    spent_ns: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(LOOK_BOUNDS_S) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +290,8 @@ class Lookout:
         count.functions, count.unread = look.functions, look.unread
         count.last_wall_ns = look.when.wall_ns
         count.longest_ns = max(count.longest_ns, took_ns)
+        count.spent_ns += took_ns
+        count.buckets[bisect_left(LOOK_BOUNDS_S, took_ns / 1e9)] += 1
 
 
 def described(fabric: Fabric) -> bytes:

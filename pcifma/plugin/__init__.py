@@ -6,17 +6,21 @@ A plugin is a directory with plugin.yaml and plugin.py; docs/plugins.md walks th
 from pcifma.access.seam import Host, Record
 from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent, Suspect
-from pcifma.event.code import message_code
+from pcifma.event.code import message_code, message_id
 from pcifma.event.ereport import Ereport, PayloadValue, Severity
+from pcifma.event.line import encode
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import FoundCapability, Function, Slot
+from pcifma.platform.coverage import Coverage
+from pcifma.platform.guest import guests
 from pcifma.platform.hypervisor import in_guest
 from pcifma.plugin.bits import error_bits, error_mask, findings
 from pcifma.plugin.data import load_data
 from pcifma.plugin.header_log import header_payload
 from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
 from pcifma.plugin.number import numbers
+from pcifma.plugin.status import LOOK_BOUNDS_S, CaseStatus, LatchedBit, LogStatus, Looks, ModuleStatus, Status
 from pcifma.plugin.watch import HOST, Evidence, Finding, Read, Snapshot, Target, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME as CAPABILITIES
@@ -31,10 +35,13 @@ __all__ = [
     "API_VERSION",
     "CAPABILITIES",
     "HOST",
+    "LOOK_BOUNDS_S",
     "Access",
     "Bdf",
     "Capability",
     "Case",
+    "CaseStatus",
+    "Coverage",
     "DevType",
     "Ereport",
     "Evidence",
@@ -44,10 +51,14 @@ __all__ = [
     "FoundCapability",
     "Function",
     "Host",
+    "LatchedBit",
     "ListEvent",
     "Location",
+    "LogStatus",
+    "Looks",
     "MachineCheck",
     "Module",
+    "ModuleStatus",
     "Origin",
     "PayloadValue",
     "PluginError",
@@ -61,20 +72,24 @@ __all__ = [
     "Slot",
     "Snapshot",
     "Source",
+    "Status",
     "Suspect",
     "Target",
     "Tier",
     "Watch",
     "When",
     "decode_header",
+    "encode",
     "error_bits",
     "error_mask",
     "findings",
     "fmri",
+    "guests",
     "header_payload",
     "in_guest",
     "load_data",
     "message_code",
+    "message_id",
     "numbers",
     "physical_address",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pcifma.access.seam import Host
 from pcifma.event.case import ListEvent, Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
+from pcifma.platform.coverage import Coverage
+from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding, Snapshot, Watch
 
 PropertyValue = bool | int | float | str | list[str]
@@ -93,8 +95,11 @@ class Services(Protocol):
     def serd(self, name: str, n: int, t_s: float) -> Serd:
         """The module's SERD engine *name*, made if needed: fires on event n+1 within *t_s* seconds."""
 
-    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
-        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
+    def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
+        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it.
+
+        With *keep* it is checkpointed, at the price of a write to disk; without, a restart forgets it.
+        """
 
     def disarm(self, timer: str) -> None:
         """Forget the timer."""
@@ -107,6 +112,23 @@ class Services(Protocol):
 
     def post(self, finding: Finding) -> None:
         """Post an ereport of the module's own."""
+
+    def subscribe(self, *globs: str) -> None:
+        """Take events of these classes too, from now on; in `open`, for a module whose properties say what it wants. PluginError."""
+
+    def status(self) -> Status:
+        """What the daemon counts of itself, as it is now."""
+
+    def coverage(self) -> Iterable[Coverage]:
+        """Who would hear an error of each Function: judged anew when the fabric has changed, and every ten minutes."""
+
+    def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
+        """Run *program* (an absolute path and its arguments, no shell) with *data* on its standard input, without waiting for it.
+
+        When it has ended, or was killed with all that it started after *limit_s* seconds, timeout(timer, outcome) says how:
+        `exit N`, `signal N`, `late`, or `start`, each followed by what it wrote to standard error first, or why it did not start.
+        A restart of the daemon ends it and says nothing. Built-in modules only; others start what they need themselves.
+        """
 
 
 class Module(Protocol):

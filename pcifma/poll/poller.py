@@ -126,6 +126,10 @@ class Poller:
         found = (t.before.word(location) for t in self._targets if t.before is not None and t.subject.target == Target.function(bdf))
         return next(found, None)
 
+    def targets(self) -> Sequence[Watched]:
+        """What is looked at, as it was seen last."""
+        return self._targets
+
     def examine(self, bdf: Bdf) -> None:
         """Look at the Function whole next time: its status was cleared, and may be set again by then."""
         self._unlooked |= {i for i, target in enumerate(self._targets) if target.subject.target == Target.function(bdf)}
@@ -166,8 +170,7 @@ class Poller:
         self._triage: dict[str, Triage] = {}
 
     def _due(self, look: Look, *, slow: bool, told: Mapping[Bdf | None, object]) -> list[int]:
-        woken = self._sort_sleepers(look, slow=slow)
-        found = woken | self._unlooked
+        found = self._sort_sleepers(look, slow=slow) | self._unlooked
         if told:
             functions = ((i, t.subject.function) for i, t in enumerate(self._targets))
             found |= {i for i, function in functions if (None if function is None else function.bdf) in told}
@@ -176,6 +179,7 @@ class Poller:
         found.update(i for i in self._holding if self._targets[i].ripens(look.when.boot_ns))
         for tier in ("fast", "saturated", "slow") if slow else ("fast", "saturated"):
             found.update(self._tier(tier).changed())
+            look.reads += len(self._tier(tier))
         if slow:
             found.update(i for i in self._with_facts if self._facts_changed(self._targets[i]))
         return sorted(found - self._asleep)

@@ -18,8 +18,10 @@ from pcifma.fmd.engine.case import normalise
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.rehearsal import registration
+from pcifma.platform.coverage import Coverage
 from pcifma.plugin.loader import Plugin
 from pcifma.plugin.module import Module, PropertyValue
+from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 from pcifma.regs.bdf import Bdf
 from pcifma.sim.degrade import Heard
@@ -124,8 +126,9 @@ class Bench:
         """As Services.serd."""
         return _Serd(self._serds.setdefault(name, SerdState(n, round(t_s * _SECOND))), self._now_ns)
 
-    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
-        """As Services.arm."""
+    def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
+        """As Services.arm; nothing outlives the bench."""
+        del keep
         self._timers.arm(timer, Timer(self._now_ns + round(delay_s * _SECOND), data))
 
     def disarm(self, timer: str) -> None:
@@ -142,6 +145,20 @@ class Bench:
 
     def post(self, finding: Finding) -> None:
         """As Services.post; what the module says of itself is not judged."""
+
+    def subscribe(self, *globs: str) -> None:
+        """As Services.subscribe; the module gets all there is."""
+
+    def status(self) -> Status:
+        """As Services.status, of a daemon that counts nothing."""
+        return Status(version="")
+
+    def coverage(self) -> Iterable[Coverage]:
+        """As Services.coverage, of nothing."""
+        return ()
+
+    def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
+        """As Services.execute; a simulation acts on nothing."""
 
     def run(self, heard: Sequence[Heard], link_status: Mapping[str, int]) -> list[BenchCase]:
         """Tell the module all that was *heard*, and wait for what it still waits for. The links' state is told first."""

@@ -15,6 +15,7 @@ from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.house import House
 from pcifma.fmd.engine.module import Loaded, Registration
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
@@ -81,6 +82,7 @@ class Desk:
     fabric: Fabric = NO_FABRIC
     boot: str = BOOT
     reports: list[str] = field(default_factory=list)
+    house: House | None = None
     log: Log = field(init=False)
     engine: Engine = field(init=False)
 
@@ -90,7 +92,9 @@ class Desk:
     def start(self) -> None:
         """Open log and engine."""
         self.log = Log.open(self.path, clock=self.clock, report=self.reports.append)
-        self.engine = Engine(self.log, self.clock, host=HOST, boot=self.boot, facts=NoHost(), fabric=self.fabric, probation_ns=10**9)
+        self.engine = Engine(
+            self.log, self.clock, host=HOST, boot=self.boot, facts=NoHost(), fabric=self.fabric, house=self.house, probation_ns=10**9
+        )
 
     def add(self, name: str, probe: Probe, *globs: str, properties: Mapping[str, PropertyValue] | None = None) -> Loaded:
         """Register *probe* under *name*."""

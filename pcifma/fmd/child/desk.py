@@ -18,11 +18,14 @@ from pcifma.plugin.module import Case, Serd, Services
 # The one argument `ask` is the message of the row's type.
 _SERVICES: dict[type[message.Message], Callable[[Services, Any], object]] = {
     message.Count: lambda services, ask: services.count(ask.statistic, ask.n),
-    message.Arm: lambda services, ask: services.arm(ask.timer, ask.delay_s, ask.data),
+    message.Arm: lambda services, ask: services.arm(ask.timer, ask.delay_s, ask.data, keep=ask.keep),
     message.Disarm: lambda services, ask: services.disarm(ask.timer),
     message.Get: lambda services, ask: services.get(ask.buffer),
     message.Put: lambda services, ask: services.put(ask.buffer, ask.data),
     message.Post: lambda services, ask: services.post(ask.finding),
+    message.Subscribe: lambda services, ask: services.subscribe(*ask.globs),
+    message.GetStatus: lambda services, ask: services.status(),
+    message.GetCoverage: lambda services, ask: list(services.coverage()),
     message.SerdRecord: lambda services, ask: _serd(services.serd(ask.name, ask.n, ask.t_s), ask.event),
 }
 _CASE: dict[type[message.Message], Callable[[Case, Any], object]] = {

@@ -10,10 +10,12 @@ import ctypes
 import os
 import resource
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
+
+import msgspec
 
 from pcifma.access.seam import Record
 from pcifma.errors import PluginError
@@ -21,8 +23,10 @@ from pcifma.event.case import ListEvent, Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import decode, encode
 from pcifma.fmd.child import message
+from pcifma.platform.coverage import Coverage
 from pcifma.plugin import loader
 from pcifma.plugin.module import Module, PropertyValue
+from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -180,9 +184,9 @@ class RemoteServices:
         """As Services.serd."""
         return RemoteSerd(self._line, name, n, t_s)
 
-    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
+    def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
         """As Services.arm."""
-        self._line.ask(message.Arm(timer, delay_s, data))
+        self._line.ask(message.Arm(timer, delay_s, data, keep))
 
     def disarm(self, timer: str) -> None:
         """As Services.disarm."""
@@ -199,6 +203,22 @@ class RemoteServices:
     def post(self, finding: Finding) -> None:
         """As Services.post."""
         self._line.ask(message.Post(finding))
+
+    def subscribe(self, *globs: str) -> None:
+        """As Services.subscribe."""
+        self._line.ask(message.Subscribe(list(globs)))
+
+    def status(self) -> Status:
+        """As Services.status."""
+        return msgspec.convert(self._line.ask(message.GetStatus()), Status)
+
+    def coverage(self) -> Iterable[Coverage]:
+        """As Services.coverage."""
+        return msgspec.convert(self._line.ask(message.GetCoverage()), list[Coverage])
+
+    def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
+        """PluginError: this process starts, and waits for, what it needs itself."""
+        raise PluginError("only built-in modules have programs run for them: start what you need, it ends with this process")
 
 
 class Runner:

@@ -110,7 +110,7 @@ class Stats(Message):
 
 
 class Reply(Message):
-    """The answer to a question; *value* is None, a text, a list of texts, bytes or a truth value."""
+    """The answer to a question; *value* is None, a text, a list of texts, bytes, a truth value, or a Status or Coverage lines."""
 
     value: object = None
 
@@ -237,6 +237,7 @@ class Arm(Message):
     timer: str
     delay_s: float
     data: str
+    keep: bool = True
 
 
 class Disarm(Message):
@@ -264,9 +265,23 @@ class Post(Message):
     finding: Finding
 
 
+class Subscribe(Message):
+    """Services.subscribe."""
+
+    globs: list[str]
+
+
+class GetStatus(Message):
+    """Services.status."""
+
+
+class GetCoverage(Message):
+    """Services.coverage."""
+
+
 Answer = Ready | Done | Watched | Found | Counted | Failed
 CaseAsk = OpenCase | Cases | CaseState | CloseCase | AddEreport | AddSuspect | Solve
-Ask = HostAsk | Count | CaseAsk | SerdRecord | Arm | Disarm | Get | Put | Post
+Ask = HostAsk | Count | CaseAsk | SerdRecord | Arm | Disarm | Get | Put | Post | Subscribe | GetStatus | GetCoverage
 FromChild = Answer | Ask
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -11,6 +11,8 @@ import ctypes
 import os
 import signal
 import time
+from _thread import allocate_lock
+from collections.abc import Callable
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 0.2  # a killed process ends at once, unless it waits for a device
@@ -23,6 +25,8 @@ class Offspring:
     def __init__(self) -> None:
         self._kept: set[int] = set()
         self._dying: set[int] = set()
+        # What is being born is no stray.
+        self._lock = allocate_lock()
 
     def adopt(self) -> None:
         """Become the parent of every descendant whose own is gone."""
@@ -36,6 +40,13 @@ class Offspring:
         """Leave *pid* alone for ever: the keeper."""
         self._kept.add(pid)
 
+    def start(self, spawn: Callable[[], int]) -> int:
+        """Keep the process that *spawn* starts, which leads a session of its own, from its first moment on."""
+        with self._lock:
+            pid = spawn()
+            self._kept.add(pid)
+        return pid
+
     def kill(self, pid: int) -> int | None:
         """Kill *pid*, its process group, and whatever it left behind; its wait status, None if it has not ended yet."""
         self._kept.discard(pid)
@@ -45,7 +56,8 @@ class Offspring:
             os.killpg(pid, signal.SIGKILL)
         status = self._reap(pid)
         for _ in range(_ROUNDS):
-            strays = children() - self._kept - self._dying
+            with self._lock:
+                strays = children() - self._kept - self._dying
             if not strays:
                 break
             for stray in strays:

@@ -20,9 +20,17 @@ class Subscription:
 
     def __init__(self, globs: Iterable[str]) -> None:
         """PluginError for a glob that is no dotted class name with whole-component stars."""
-        self.globs = tuple(globs)
-        self._patterns = [_parse(glob) for glob in self.globs]
+        self.globs: tuple[str, ...] = ()
+        self._patterns: list[list[str]] = []
         self._known: dict[str, bool] = {}
+        self.add(globs)
+
+    def add(self, globs: Iterable[str]) -> None:
+        """Take what these globs match too; PluginError, and nothing is added, if one is wrong."""
+        new = [glob for glob in dict.fromkeys(globs) if glob not in self.globs]
+        self._patterns += [_parse(glob) for glob in new]
+        self.globs += tuple(new)
+        self._known.clear()
 
     def takes(self, event: Ereport | ListEvent) -> bool:
         """True if *event* is to be delivered."""

@@ -15,15 +15,19 @@ from __future__ import annotations
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from pcifma.access.seam import Clock, Host
 from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
+from pcifma.fmd.engine import census
 from pcifma.fmd.engine.cache import target_of
 from pcifma.fmd.engine.docket import PROBATION_NS, Docket
+from pcifma.fmd.engine.house import House, NoHouse
 from pcifma.fmd.engine.module import Loaded, Registration
 from pcifma.fmd.engine.outbox import Outbox
 from pcifma.fmd.engine.own import Author
@@ -35,6 +39,7 @@ from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.reader import Logged
 from pcifma.fmd.log.timeline import Timeline
 from pcifma.plugin.guard import Guard
+from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 
 # Events in one round, and expired timers of one module in one: a module that arms a timer of no delay does not stop the others.
@@ -49,13 +54,15 @@ class Engine:
     """All modules of a daemon, their docket, and the log that they live on."""
 
     def __init__(
-        self, log: Log, clock: Clock, *, host: str, boot: str, facts: Host, fabric: Fabric, probation_ns: int = PROBATION_NS
-    ) -> None:
+        self, log: Log, clock: Clock, *, host: str, boot: str, facts: Host, fabric: Fabric, house: House | None = None,
+        probation_ns: int = PROBATION_NS,
+    ) -> None:  # fmt: skip
         """Take up what *log* kept: cases and resource cache at once, each module's state when it is registered."""
         self.log = log
         self.clock = clock
         self.fabric = fabric
         self.host = facts
+        self.house = house or NoHouse()
         self.modules: dict[str, Loaded] = {}
         self._boot = boot
         self._reader = log.reader()
@@ -115,6 +122,7 @@ class Engine:
         del self.modules[name]
 
     def _shut(self, module: Loaded) -> None:
+        self.house.end(module.name)
         if module.instance is not None and not module.failed:
             module.call(module.instance.close)
 
@@ -229,6 +237,12 @@ class Engine:
     def lists(self, case: str) -> list[ListEvent]:
         """The list events of *case* that are durable, in log order."""
         return list(self._reader.lists(case))
+
+    def status(self) -> Status:
+        """The daemon's counts, with how modules and cases are."""
+        return msgspec.structs.replace(
+            self.house.status(), modules=census.modules(self.modules.values()), cases=census.cases(self.docket)
+        )
 
     def commit(self) -> bool:
         """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""
@@ -364,3 +378,13 @@ class Engine:
     def post(self, module: str, finding: Finding, number: int) -> None:
         """Log the *number*th ereport of *module*'s own with the next checkpoint."""
         self._ereports.append(self._author.ereport(self.fabric, module, finding, number))
+
+    def subscribe(self, module: str, globs: Iterable[str]) -> None:
+        """Let *module* have events of these classes too."""
+        self.modules[module].subscription.add(globs)
+
+    def ended(self, module: str, timer: str, outcome: str) -> None:
+        """A program of *module* has ended: that is a timer that runs out now."""
+        found = self.modules.get(module)
+        if found is not None and not found.failed:
+            found.services.arm(timer, 0.0, outcome, keep=False)

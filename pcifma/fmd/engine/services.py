@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pcifma.access.seam import Host
@@ -12,10 +12,13 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.engine import serd, timer
 from pcifma.fmd.engine.docket import Docket
 from pcifma.fmd.engine.handle import Case
+from pcifma.fmd.engine.house import House, Program
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.log.batch import Checkpoint
+from pcifma.platform.coverage import Coverage
 from pcifma.plugin.module import PropertyValue
+from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 
 # What one module may hold; beyond it the call raises, and a module that does not expect that is set aside.
@@ -52,9 +55,21 @@ class Desk(Protocol):
     def post(self, module: str, finding: Finding, number: int) -> None:
         """Log the *number*th ereport of *module*'s own."""
 
+    def subscribe(self, module: str, globs: Sequence[str]) -> None:
+        """Let *module* have events of these classes."""
+
+    def status(self) -> Status:
+        """The daemon's counts."""
+
+    @property
+    def house(self) -> House: ...
+
+    def ended(self, module: str, timer: str, outcome: str) -> None:
+        """A program of *module* has ended."""
+
 
 class ModuleServices:
-    """Services of one module. Everything but properties, fabric and host is checkpointed."""
+    """Services of one module. Cases, SERD engines, buffers, statistics and timers (but passing ones) are checkpointed."""
 
     def __init__(self, desk: Desk, name: str, version: str, properties: Mapping[str, PropertyValue]) -> None:
         self.name = name
@@ -68,6 +83,8 @@ class ModuleServices:
         self._desk = desk
         self._properties = dict(properties)
         self._changed: set[tuple[str, str]] = set()
+        # Timers that are armed and not checkpointed.
+        self._passing: set[str] = set()
 
     @property
     def properties(self) -> Mapping[str, PropertyValue]:
@@ -131,28 +148,37 @@ class ModuleServices:
         state.reset()
         self._changed.add(("serd", name))
 
-    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
-        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it."""
+    def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
+        """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it. Without *keep* a restart forgets it."""
         if timer not in self.timers.armed:
             self._check(timer)
             self._limit(len(self.timers.armed), TIMER_LIMIT, "timers")
         due_ns = self.now_ns() + round(delay_s * 1e9)
         if not -NEVER_NS < due_ns < NEVER_NS:
             raise PluginError(f"module {self.name}: timer {timer} of {delay_s} s is out of range")
-        self.timers.arm(timer, Timer(due_ns, self._check(data, TEXT_LIMIT)))
-        self._changed.add(("timer", timer))
+        row = Timer(due_ns, self._check(data, TEXT_LIMIT))
+        if keep or (timer in self.timers.armed and timer not in self._passing):
+            self._changed.add(("timer", timer))
+        (self._passing.discard if keep else self._passing.add)(timer)
+        self.timers.arm(timer, row)
 
     def disarm(self, timer: str) -> None:
         """Forget the timer."""
         if self.timers.disarm(timer):
-            self._changed.add(("timer", timer))
+            self._gone(timer)
 
     def expire(self, upto_ns: int) -> tuple[str, Timer] | None:
         """For the engine: take the earliest timer that is due at or before *upto_ns*."""
         due = self.timers.take(upto_ns)
         if due is not None:
-            self._changed.add(("timer", due[0]))
+            self._gone(due[0])
         return due
+
+    def _gone(self, timer: str) -> None:
+        if timer in self._passing:
+            self._passing.discard(timer)
+        else:
+            self._changed.add(("timer", timer))
 
     def get(self, buffer: str) -> bytes | None:
         """A checkpointed buffer's content."""
@@ -174,6 +200,23 @@ class ModuleServices:
         self.posted += 1
         self._changed.add(("posted", ""))
         self._desk.post(self.name, finding, self.posted)
+
+    def subscribe(self, *globs: str) -> None:
+        """Take events of these classes too."""
+        self._desk.subscribe(self.name, globs)
+
+    def status(self) -> Status:
+        """What the daemon counts of itself."""
+        return self._desk.status()
+
+    def coverage(self) -> Iterable[Coverage]:
+        """Who would hear an error of each Function."""
+        return self._desk.house.coverage()
+
+    def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
+        """Run *program*; timeout(timer, outcome) when it has ended."""
+        self._check(timer)
+        self._desk.house.run(self.name, Program(program, data, limit_s), lambda outcome: self._desk.ended(self.name, timer, outcome))
 
     # Names become keys of the log: text that it can hold, and of some shortness.
     def _check(self, name: str, limit: int = 256) -> str:
@@ -222,7 +265,7 @@ class ModuleServices:
             return serd.encode(self.serds[key]) if key in self.serds else None
         if kind == "timer":
             armed = self.timers.armed.get(key)
-            return None if armed is None else timer.encode(armed)
+            return None if armed is None or key in self._passing else timer.encode(armed)
         if kind == "buffer":
             return self.buffers.get(key)
         number = self.posted if kind == "posted" else self.statistics.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,21 @@ from pcifma.fmd.child import main as child_main
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.plugin import ChildPlugin
 from pcifma.fmd.child.process import Limits
-from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch
+from pcifma.platform.coverage import Coverage, Heard
+from pcifma.plugin import Evidence, Finding, Location, Looks, Snapshot, Status, Target, Watch
 from pcifma.plugin.loader import read_manifest
 
 DEADLINE_S = 1.0
 CARD = Target("function", "0000:04:00.0")
-STATUS = Location.parse("ECAP_AER+4.l")
+REGISTER = Location.parse("ECAP_AER+4.l")
 FACTS = {"/proc/x": b"\x00y", "/proc/none": None}
-NOW = Snapshot(CARD, 3, 5_000_000_000, {(CARD, STATUS): 1 << 18}, FACTS, {STATUS: 1.5}, frozenset({STATUS}))
+NOW = Snapshot(CARD, 3, 5_000_000_000, {(CARD, REGISTER): 1 << 18}, FACTS, {REGISTER: 1.5}, frozenset({REGISTER}))
 FABRIC = Fabric("f1", {})
+STATUS = Status(version="2", looks=Looks(slow={"0000:04:00.0": 3}))
+COVERAGE = Coverage(
+    device="0000:04:00.0", type="endpoint", hypervisor="none", role="host", owner="none", served_by=None, msi=None, sees="each", why=[],
+    plan=["poll"], heard=Heard(correctable=True, nonfatal=False, fatal=None),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +77,9 @@ def normalise(now, before):
 def test_source_answers_as_if_it_were_built_in(start: Callable[..., ChildPlugin]) -> None:
     source = start(SOURCE).source
 
-    assert list(source.watches(FABRIC, NoHost())) == [Watch(CARD, STATUS, tier="fast", facts=("f1", "not recorded"))]
+    assert list(source.watches(FABRIC, NoHost())) == [Watch(CARD, REGISTER, tier="fast", facts=("f1", "not recorded"))]
     assert list(source.normalise(NOW, None)) == [
-        Finding("ereport.x.y", Evidence(CARD, STATUS, 18), "fatal", {"word": 1 << 18, "torn": True, "first": True})
+        Finding("ereport.x.y", Evidence(CARD, REGISTER, 18), "fatal", {"word": 1 << 18, "torn": True, "first": True})
     ]
     assert next(iter(source.normalise(NOW, NOW))).payload["first"] is False
 
@@ -263,8 +269,8 @@ class FakeServices:
         self.said.append(("serd", name, n, t_s))
         return FakeSerd(self.said)
 
-    def arm(self, timer: str, delay_s: float, data: str = "") -> None:
-        self.said.append(("arm", timer, delay_s, data))
+    def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
+        self.said.append(("arm", timer, delay_s, data, keep))
 
     def disarm(self, timer: str) -> None:
         self.said.append(("disarm", timer))
@@ -277,6 +283,18 @@ class FakeServices:
 
     def post(self, finding: Finding) -> None:
         self.said.append(("post", finding.class_))
+
+    def subscribe(self, *globs: str) -> None:
+        self.said.append(("subscribe", *globs))
+
+    def status(self) -> Status:
+        return STATUS
+
+    def coverage(self) -> Iterable[Coverage]:
+        return [COVERAGE]
+
+    def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
+        self.said.append(("execute", timer))
 
 
 MODULE = """
@@ -297,6 +315,14 @@ class M:
         except Exception as err:
             s.put("refused", str(err).encode())
         case.solve("PCIFMA-1", severity="major", urgency="now")
+        s.subscribe("list.*", "ereport.*")
+        heard = [(line.device, line.heard.fatal) for line in s.coverage()]
+        s.put("status", repr((s.status().version, s.status().looks.slow, s.status().cases, heard)).encode())
+        s.arm("t", 1.0, keep=False)
+        try:
+            s.execute("x", ["/bin/true"], b"", 1.0)
+        except PluginError as err:
+            s.put("execute", str(err).encode())
         s.put("seen", repr((fired, [(c.uuid, c.state) for c in s.cases()], s.get("none"))).encode())
         s.count("events", 2)
         s.arm("t", 2.5, "d")
@@ -321,6 +347,8 @@ def test_module_has_all_services(start: Callable[..., ChildPlugin], event: Erepo
 
     assert services.buffers["opened"] == b"({'wait': 1.5, 'names': ['a']}, 'f1', 77)"
     assert services.buffers["seen"] == b"(True, [('uuid-of-k', 'SOLVED')], None)"
+    assert services.buffers["status"] == b"('2', {'0000:04:00.0': 3}, (), [('0000:04:00.0', None)])"
+    assert services.buffers["execute"].startswith(b"only built-in modules")
     assert services.buffers["refused"] == b"PluginError: only a solved case is closed"
     assert (services.buffers["timer"], services.buffers["topo"]) == (b"td", b"f2")
     assert module.stats() == {"n": 5}
@@ -329,7 +357,8 @@ def test_module_has_all_services(start: Callable[..., ChildPlugin], event: Erepo
         ("serd", "e", 3, 7200.0), ("record", event.uuid), ("serd", "e", 3, 7200.0), ("reset",),
         ("suspect", 80),
         ("solve", "PCIFMA-1", "major", "now"),
-        ("count", "events", 2), ("arm", "t", 2.5, "d"), ("disarm", "t"), ("post", "ereport.m"),
+        ("subscribe", "list.*", "ereport.*"), ("arm", "t", 1.0, "", False),
+        ("count", "events", 2), ("arm", "t", 2.5, "d", True), ("disarm", "t"), ("post", "ereport.m"),
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk, Probe
-from support.event import BOOT, HOST, ereport
+from support.event import BOOT, HOST, ereport, suspect
 
 from pcifma.access.clock import EPOCH_2000_NS, SimulatedClock
 from pcifma.errors import PluginError
@@ -16,7 +16,7 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.fmd.engine import services as limits
 from pcifma.plugin import HOST as HOST_TARGET
-from pcifma.plugin import Evidence, Finding, Services
+from pcifma.plugin import Evidence, Finding, Module, Services
 
 S = 10**9
 
@@ -276,3 +276,79 @@ def test_misuse_is_refused_and_harms_nobody(desk: Desk, misuse: Callable[[Servic
     desk.log_events(ereport(0))
     desk.settle()
     assert other.seqs[-1:] != []
+
+
+def test_passing_timer_costs_no_checkpoint_and_is_forgotten_by_a_restart(desk: Desk) -> None:
+    probe = Probe()
+    loaded = desk.add("export", probe)
+    desk.settle()
+    before = loaded.statistics.checkpoints
+    for _ in range(3):
+        probe.services.arm("tick", 1, keep=False)
+        desk.clock.wait_until(desk.clock.boot_ns() + S)
+        desk.settle()
+    assert [name for name, _, _ in probe.timeouts] == ["tick"] * 3
+    assert loaded.statistics.checkpoints == before
+    probe.services.arm("tick", 1, keep=False)
+    desk.restart()
+    again = Probe()
+    desk.add("export", again)
+    desk.clock.wait_until(desk.clock.boot_ns() + 9 * S)
+    desk.settle()
+    assert again.timeouts == []
+
+
+def test_timer_that_was_kept_and_is_now_passing_is_forgotten_too(desk: Desk) -> None:
+    probe = Probe()
+    desk.add("export", probe)
+    probe.services.arm("tick", 1)
+    desk.settle()
+    probe.services.arm("tick", 5, keep=False)
+    desk.settle()
+    desk.restart()
+    again = Probe()
+    desk.add("export", again)
+    desk.clock.wait_until(desk.clock.boot_ns() + 9 * S)
+    desk.settle()
+    assert again.timeouts == []
+
+
+class Choosy(Probe):
+    """Subscribes to what its properties say."""
+
+    def open(self, services: Services) -> Module:
+        services.subscribe(*(str(glob) for glob in (services.properties["classes"],)))
+        return super().open(services)
+
+
+def test_module_subscribes_to_what_it_is_told_to(desk: Desk) -> None:
+    probe = Choosy()
+    desk.add("hook", probe, "list.none", properties={"classes": "ereport.io.pciex.dl.*"})
+    desk.log_events(ereport(0), ereport(1, class_="ereport.io.pciex.tl.ur"))
+    desk.settle()
+    assert probe.classes == ["ereport.io.pciex.dl.btlp"]
+    with pytest.raises(PluginError, match=r"subscription 'ereport\.io\.p\*'"):
+        probe.services.subscribe("ereport.io.p*")
+
+
+def test_status_tells_of_modules_and_published_cases(desk: Desk) -> None:
+    probe = Probe()
+    desk.add("diag", probe)
+    probe.services.open_case("unsolved")
+    case = probe.services.open_case("k")
+    case.add_suspect(suspect())
+    case.solve("PCIEX-8000-0A", severity="critical", urgency="now")
+    desk.log_events(ereport(0))
+    desk.settle()
+    status = probe.services.status()
+    assert [(one.code, one.state, one.suspects[0].device) for one in status.cases] == [("PCIEX-8000-0A", "SOLVED", "0000:04:00.0")]
+    assert status.cases[0].opened_ns == EPOCH_2000_NS
+    assert [(one.name, one.version, one.failed, one.delivered) for one in status.modules] == [("diag", "1", "", 1)]
+    assert list(probe.services.coverage()) == []
+
+
+def test_replay_runs_no_programs(desk: Desk) -> None:
+    probe = Probe()
+    desk.add("hook", probe)
+    with pytest.raises(PluginError, match="a replay runs no programs"):
+        probe.services.execute("page", ["/bin/true"], b"", 1.0)

@@ -1,0 +1,77 @@
+"""The daemon as its modules see it: what it counts, whom it covers, and the programs that it runs for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pcifma import __version__
+from pcifma.access.seam import Machine
+from pcifma.fmd.deadline import GuardedConfigs
+from pcifma.fmd.engine.house import Program
+from pcifma.fmd.log.log import Log
+from pcifma.fmd.lookout import Lookout
+from pcifma.fmd.program import Programs
+from pcifma.platform.coverage import Coverage
+from pcifma.plugin.status import LogStatus, Looks, Status
+from pcifma.poll.standing import Standings
+
+_FRESH_NS = 600_000_000_000  # drivers and services come and go without a change of the fabric
+
+
+@dataclass(slots=True)
+class House:
+    """What `Services` of a running daemon rest on. *started_ns*: wall time."""
+
+    machine: Machine
+    lookout: Lookout
+    log: Log
+    programs: Programs
+    started_ns: int
+    _standings: Standings = field(default_factory=Standings)
+    _coverage: tuple[Coverage, ...] = ()
+    _judged: tuple[str, int] = field(default=("", 0))
+
+    def status(self) -> Status:
+        """The daemon's counts, modules and cases left out."""
+        count, log = self.lookout.count, self.log
+        return Status(
+            version=__version__,
+            started_ns=self.started_ns,
+            functions=count.functions,
+            unread=dict(count.unread),
+            looks=Looks(
+                count=count.looks,
+                last_ns=count.last_wall_ns,
+                buckets=tuple(count.buckets),
+                spent_ns=count.spent_ns,
+                reads=count.reads,
+                writes=count.writes,
+                refused=count.refused,
+                slow=self._slow(),
+            ),
+            log=LogStatus(folded=log.counters["folded"], errors=log.counters["errors"], trouble=log.trouble),
+            latched=tuple(self._standings.now(self.lookout.poller.targets(), self.lookout.poller.latched)),
+        )
+
+    def _slow(self) -> dict[str, int]:
+        configs = self.machine.configs
+        return {str(bdf): n for bdf, n in configs.slow().items()} if isinstance(configs, GuardedConfigs) else {}
+
+    def coverage(self) -> Iterable[Coverage]:
+        """Who would hear an error of each Function."""
+        from pcifma.platform.survey import survey  # noqa: PLC0415 - only where somebody asks
+
+        fabric, now_ns = self.lookout.fabric, self.machine.clock.boot_ns()
+        if fabric.id != self._judged[0] or now_ns - self._judged[1] > _FRESH_NS:
+            self._coverage = tuple(line.coverage for line in survey(self.machine, fabric).lines)
+            self._judged = (fabric.id, now_ns)
+        return self._coverage
+
+    def run(self, module: str, program: Program, done: Callable[[str], None]) -> None:
+        """Start *program* for *module*."""
+        self.programs.start(module, program, done)
+
+    def end(self, module: str) -> None:
+        """Kill what runs for *module*."""
+        self.programs.end(module)
