@@ -53,7 +53,8 @@ def reason(row: RegisterWrite) -> str:
     cause = f"{row.command}{f' (case {row.case[:8]})' if row.case else ''}{who}" if row.command else "logged"
     ereports = f", ereport {row.ereports[0]}" if row.ereports else ""
     more = f" and {len(row.ereports) - 1} more" if len(row.ereports) > 1 else ""
-    said = {"done": "", "clear": "clear by then, nothing written: "}.get(row.outcome, f"{row.why}: ")
+    still = "still set: " if row.after is not None and row.after & row.value else ""
+    said = {"done": still, "clear": "clear by then, nothing written: "}.get(row.outcome, f"{row.why}: ")
     return f"{said}{cause}{ereports}{more}"
 
 

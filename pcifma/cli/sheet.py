@@ -95,7 +95,7 @@ def _by_function(report: Report, events: Sequence[Ereport]) -> Iterator[str]:
         guest = _guest(report, device)
         yield line(WORDS[worst], "  ".join([device, *_who(functions.get(device), named), *guest]), COLOURS.get(worst))
         for event in by_device[device]:
-            yield from _bit(event)
+            yield from bit_lines(event)
         yield from _since(report, device, by_device[device])
 
 
@@ -147,7 +147,8 @@ def _place(device: str, register: str) -> tuple[str, str]:
     return SHORT_NAMES.get(register, register), f"setpci -s {device} {register}" if device.count(":") else ""
 
 
-def _bit(event: Ereport) -> Iterator[str]:
+def bit_lines(event: Ereport) -> Iterator[str]:
+    """One error bit: its name, class and place, what proves it, and when it can have happened."""
     register, bit = str(event.payload.get("register", "")), event.payload.get("bit")
     name = clean(str(event.payload.get("name", "undefined bit")))
     first = ", first error" if "tlp" in event.payload else ""

@@ -130,6 +130,7 @@ class Acknowledger:
                 self.outstanding += 1
                 self._asked[key] = self._asked.get(key, 0) | new
                 yield Acknowledgement(*key, new, self._row(key, replace(found, bits=new), now_ns, cause))
+                now_ns += 1  # the ledger keeps their order
 
     def _row(self, key: tuple[Bdf, Location], wanted: Wanted, now_ns: int, cause: Cause) -> RegisterWrite:
         self._number += 1

@@ -16,6 +16,7 @@ from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
 DEVICE_STATUS = Location("CAP_EXP", 0xA, 2)
+_FUNCTION_SLASHES = 3  # in the identity of a Function, at least; the host, a processor and a domain have none
 
 
 def uuid_of(host: str, row: Standing) -> str:
@@ -47,6 +48,7 @@ def shadows(poller: Poller, claims: Iterable[Claim]) -> Iterator[Claim]:
 def ordered(poller: Poller, order: Order) -> list[Claim]:
     """What *order* writes back; what it leaves alone, and why, goes into its answer."""
     answer, found = order.answer, []
+    answer.ereports += [uuid_of(poller.maker.host, row) for row in _stood(poller, order)]
     missing = sorted((order.functions or frozenset()) - poller.fabric.functions.keys())
     answer.refused += [(str(bdf), "no such Function is here") for bdf in missing]
     for function in poller.fabric:
@@ -60,6 +62,13 @@ def ordered(poller: Poller, order: Order) -> list[Claim]:
         else:
             found += writable
     return [*found, *shadows(poller, found)]
+
+
+def _stood(poller: Poller, order: Order) -> Iterator[Standing]:
+    here = {identity(poller.fabric, function) for function in poller.fabric if order.covers(function.bdf)}
+    for row in poller.latched.everywhere():
+        if row.target in here or (order.functions is None and row.target.count("/") < _FUNCTION_SLASHES):
+            yield row
 
 
 def by_register(claims: Iterable[Claim]) -> dict[str, int]:

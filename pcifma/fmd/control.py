@@ -15,6 +15,7 @@ from pcifma import __version__
 from pcifma.errors import PcifmaError, PluginError, UsageError
 from pcifma.event.case import Urgency
 from pcifma.event.identity import utc
+from pcifma.fmd.clearing import Clearing
 from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.verdict import Verdict, judge
 from pcifma.fmd.log.archive import LogName
@@ -33,6 +34,7 @@ class Control:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._clearing = Clearing(daemon)
 
     def verbs(self) -> dict[str, Verb]:
         """By name."""
@@ -50,6 +52,9 @@ class Control:
             "repaired": Verb(partial(self._judge, "repaired"), changes=True),
             "replaced": Verb(partial(self._judge, "replaced"), changes=True),
             "acquit": Verb(partial(self._judge, "acquitted"), changes=True),
+            "clear.plan": Verb(self._clearing.plan),
+            "clear": Verb(self._clearing.clear, changes=True),
+            "sweep": Verb(self._clearing.sweep, changes=True),
         }
 
     def _status(self, arguments: Arguments, peer: Peer) -> dict[str, object]:

@@ -40,6 +40,7 @@ from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.path import Paths
 from pcifma.fmd.program import Programs
+from pcifma.fmd.recorded import RecordedWriter
 from pcifma.fmd.roster import Roster, Where
 from pcifma.fmd.socket import Arguments, Peer
 from pcifma.plugin.watch import HOST, Evidence, Finding
@@ -74,7 +75,8 @@ class Setup:
 
 @dataclass(slots=True)
 class Running:
-    # What there is once storage has taken the log.
+    """What there is once storage has taken the log."""
+
     log: Log
     lookout: Lookout
     engine: Engine
@@ -91,6 +93,7 @@ class Daemon:
         self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
         self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
         self.programs = Programs(loop)
+        self.consent = Consent(setup.machine)
         self.running: Running | None = None
         self.waiting = ""
         self._own: list[Ereport] = []
@@ -189,13 +192,12 @@ class Daemon:
         setup = self.setup
         fabric = build(setup.machine)
         acknowledger = self._acknowledger()
-        consent = Consent(setup.machine)
         sources = self.roster.prepare()
         fast_ns, slow_ns = (int(setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
+        duty = Duty(fast_ns, slow_ns, self.consent.allows, automatic=setup.config.flag("clear"))
         lookout = Lookout(
-            setup.machine, fabric, sources, log, streams=self.roster.streams(),
-            duty=Duty(fast_ns, slow_ns, consent.allows), readers=setup.readers, acknowledger=acknowledger,
-        )  # fmt: skip
+            setup.machine, fabric, sources, log, streams=self.roster.streams(), duty=duty, readers=setup.readers, acknowledger=acknowledger
+        )
         facts = setup.machine.host
         house = House(setup.machine, lookout, log, self.programs, self.started_ns)
         engine = Engine(
@@ -209,12 +211,11 @@ class Daemon:
         self.notify.ready(self.status_line())
 
     def _acknowledger(self) -> Acknowledger | None:
-        keeper = self.setup.keeper
-        if keeper is None or not self.setup.config.flag("clear"):
+        machine = self.setup.machine
+        writer = RecordedWriter(machine) if machine.kind == "fixture" else self.setup.keeper
+        if writer is None:
             return None
-        return Acknowledger(
-            keeper.acknowledge, lambda outcome: self.loop.post(lambda: self._acknowledged(outcome)), boot=self.setup.machine.boot
-        )
+        return Acknowledger(writer.acknowledge, lambda outcome: self.loop.post(lambda: self._acknowledged(outcome)), boot=machine.boot)
 
     def _acknowledged(self, outcome: Outcome) -> None:
         if self.running is not None:

@@ -137,7 +137,7 @@ class Lookout:
         slow = started_ns >= self.poller.slow_due_ns
         look = self.poller.look()
         self._note(look, clock.boot_ns() - started_ns)
-        acks = self._acknowledgements(look, slow=slow) + self._carry_out(look)
+        acks = self._carry_out(look) + self._acknowledgements(look, slow=slow)
         batch = self._batch(look, acks, tuple(extra), slow=slow)
         if batch is not None:
             self._waiting.append((batch, acks))

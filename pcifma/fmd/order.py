@@ -25,12 +25,14 @@ Refusal = Callable[[Fabric, Bdf], str]
 class Answer:
     """What became of an order. *refused*: address and reason; *left*: address, register and bits that are never written.
 
-    *writes* are rows of the ledger, refused ones included, in the order in which they were asked for.
+    *writes* are rows of the ledger, refused ones included, in the order in which they were asked for. *ereports*: uuids of all that
+    stood when its Functions were looked at.
     """
 
     writes: list[RegisterWrite] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     left: list[tuple[str, str, int]] = field(default_factory=list)
+    ereports: list[str] = field(default_factory=list)
 
 
 class Order:

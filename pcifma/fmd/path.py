@@ -55,3 +55,8 @@ class Paths:
     def lock(self) -> Path:
         """Held by the running daemon; its text is the daemon's process id."""
         return self.runtime / "fmd.lock"
+
+    @property
+    def consent(self) -> Path:
+        """Root's one-time consent to writing status bits back; there while `pcifma clear` waits."""
+        return self.runtime / "consent"

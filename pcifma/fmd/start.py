@@ -85,7 +85,7 @@ def run(order: Order, nursery: Nursery) -> None:
     who = settle_user(config, paths)
     with lock(paths.runtime / paths.lock.name), control_socket(paths, who) as sock:
         machine = machine_of(order.source)
-        keeper = keeper_for(machine, order.source, config)
+        keeper = keeper_for(machine, order.source, config, paths)
         listen(machine)
         nursery.drop(who.uid, who.gid, load=preload(who))
         privilege.drop(who)
@@ -172,11 +172,13 @@ def listen(machine: Machine) -> None:
                 pass
 
 
-def keeper_for(machine: Machine, source: str | None, config: Config) -> KeeperClient | None:
+def keeper_for(machine: Machine, source: str | None, config: Config, paths: Paths) -> KeeperClient | None:
     """A keeper, where there is a sysfs to keep and we are root."""
     if machine.kind not in ("live", "sysfs") or os.geteuid() != 0:
         return None
-    keeper = KeeperClient.start(_LIVE_SYS if source is None else Path(source).resolve(), clear=config.flag("clear"))
+    paths.consent.unlink(missing_ok=True)  # of a command that was killed
+    sys_root = _LIVE_SYS if source is None else Path(source).resolve()
+    keeper = KeeperClient.start(sys_root, clear=config.flag("clear"), consent=paths.consent.absolute())
     OFFSPRING.keep(keeper.pid)
     return keeper
 
@@ -204,7 +206,7 @@ def announce(config: Config, machine: Machine, keeper: KeeperClient | None) -> N
     """Say what this daemon cannot do."""
     if machine.kind in ("live", "sysfs") and keeper is None:
         say(f"running as uid {os.geteuid()}, not root: only 64 bytes of each Function can be read, and nothing is written back")
-    if config.flag("clear") and keeper is None:
+    if config.flag("clear") and keeper is None and machine.kind != "fixture":
         say("clear: true has no effect: only a daemon started by root writes status bits back")
 
 

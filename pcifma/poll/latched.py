@@ -70,6 +70,10 @@ class LatchedSet:
         """The rows of *target* that stand."""
         return tuple(row for row in self._rows.get(target, {}).values() if row.standing)
 
+    def everywhere(self) -> tuple[Standing, ...]:
+        """All rows that stand."""
+        return tuple(row for rows in self._rows.values() for row in rows.values() if row.standing)
+
     def rise(self, target: str, register: str, bit: int, now_ns: int) -> int:
         """The evidence is news: record it, and return which occurrence of this boot it is, from 0."""
         before = self._rows.get(target, {}).get((register, bit))

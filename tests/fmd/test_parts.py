@@ -312,7 +312,7 @@ def test_consent_is_given_where_nobody_owns_and_judged_again_when_it_is_old() ->
 def test_fact_that_only_root_may_read_comes_from_the_keeper(tmp_path: Path) -> None:
     tree = Sysfs(tmp_path)
     tree.hest()
-    keeper = KeeperClient.start(tree.root, clear=False)
+    keeper = KeeperClient.start(tree.root, clear=False, consent=tree.root / "consent")
     host = KeptHost(Facts({"/proc/cmdline": b"quiet"}), keeper)
 
     assert host.read("/proc/cmdline") == b"quiet"

@@ -5,6 +5,7 @@ Everything is found again from the registers themselves; nothing that the daemon
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,16 @@ _ROOT_TYPES = frozenset({0x4, 0xA})
 
 class AckError(Exception):
     """Why nothing was written; one line."""
+
+
+def refused(err: OSError, done: str) -> str:
+    """Why configuration space cannot be *done* (`opened`, `written`): what usually stands behind the kernel's word, first."""
+    behind = {
+        errno.EROFS: "sysfs is read-only here (a confined service, a container)",
+        errno.EPERM: "the kernel allows no write (lockdown)",
+        errno.EACCES: "only root may write",
+    }.get(err.errno or 0)
+    return f"{behind}: {err.strerror}" if behind else f"cannot be {done}: {err.strerror}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class Registers:
         try:
             done = os.pwrite(self._fd, value.to_bytes(width, "little"), offset)
         except OSError as err:
-            raise AckError(f"write at {offset:#x}: {err.strerror}") from err
+            raise AckError(refused(err, "written")) from err
         if done != width:
             raise AckError(f"write at {offset:#x}: {done} of {width} bytes")
 

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from pcifma.errors import BusyError, DaemonError, GoneError, ReadError, WriteRefusedError
+from pcifma.fmd.keeper.keeper import Keeper
 from pcifma.fmd.keeper.message import FACTS, REPLY_BYTES, Kind, Reply, Request, Status, Verb
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME
@@ -36,11 +37,13 @@ class KeeperClient:
         self.alive = True
 
     @classmethod
-    def start(cls, sys_root: Path, *, clear: bool) -> KeeperClient:
-        """Start a keeper for the sysfs tree *sys_root*; *clear* is the operator's consent to acknowledgements."""
+    def start(cls, sys_root: Path, *, clear: bool, consent: Path) -> KeeperClient:
+        """Start a keeper for the sysfs tree *sys_root*; *clear* is the operator's consent to acknowledgements, without which there
+        may be one for once at *consent*.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Isolated: neither the environment nor the working directory decides what runs as root.
-        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper.keeper", str(sys_root), *(["clear"] if clear else [])]
+        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper.keeper", str(sys_root), str(consent), *(["clear"] if clear else [])]
         with theirs:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHILD_FD)]
             pid = os.posix_spawn(sys.executable, argv, _kept(os.environ), file_actions=actions)
@@ -88,12 +91,8 @@ class KeeperClient:
 
     def acknowledge(self, bdf: Bdf, location: Location, bits: int) -> tuple[int, int]:
         """Write logged *bits* back; the register before and after. WriteRefusedError, BusyError (outcome unknown), DaemonError."""
-        capability = BY_NAME[location.capability]
-        where = (_KINDS[capability.kind], capability.id, location.offset, location.width)
-        reply, _ = self._ask(Request(Verb.ACK, self._next(), bdf, *where, bits))
-        if reply.status is not Status.OK:
-            raise WriteRefusedError(f"{bdf} {location}: {reply.text}")
-        return reply.before, reply.after
+        reply, _ = self._ask(Request(Verb.ACK, self._next(), bdf, *key_of(location), bits))
+        return _written(reply, bdf, location)
 
     def _next(self) -> int:
         return next(self._number) & 0xFFFF
@@ -125,6 +124,30 @@ class KeeperClient:
             for late in fds:  # the answer to a request that was given up
                 os.close(late)
         raise BusyError(f"{request.bdf}: the keeper did not answer in {deadline_s:g} s")
+
+
+class Direct:
+    """A keeper in this process, for a command that is root itself and has the operator's consent: it writes, and nothing else."""
+
+    def __init__(self, sys_root: Path) -> None:
+        self._keeper = Keeper(sys_root, clear=True, log=lambda _: None)
+
+    def acknowledge(self, bdf: Bdf, location: Location, bits: int) -> tuple[int, int]:
+        """As KeeperClient.acknowledge."""
+        reply, _ = self._keeper.answer(Request(Verb.ACK, 0, bdf, *key_of(location), bits).pack())
+        return _written(reply, bdf, location)
+
+
+def key_of(location: Location) -> tuple[int, int, int, int]:
+    """How the keeper is told of a register: kind, capability id, offset, width."""
+    capability = BY_NAME[location.capability]
+    return _KINDS[capability.kind], capability.id, location.offset, location.width
+
+
+def _written(reply: Reply, bdf: Bdf, location: Location) -> tuple[int, int]:
+    if reply.status is not Status.OK:
+        raise WriteRefusedError(f"{bdf} {location}: {reply.text}")
+    return reply.before, reply.after
 
 
 def _kept(environment: Mapping[str, str]) -> dict[str, str]:

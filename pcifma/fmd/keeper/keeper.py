@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pcifma.fmd.keeper import trace as keeper_trace
-from pcifma.fmd.keeper.ack import AckError, Registers, acknowledge
+from pcifma.fmd.keeper.ack import AckError, Registers, acknowledge, refused
+from pcifma.fmd.keeper.consent import given
 from pcifma.fmd.keeper.message import FACTS, REQUEST_BYTES, Kind, Reply, Request, Status, Verb
 from pcifma.fmd.keeper.owner import ports_above, rival
 from pcifma.regs.bdf import Bdf
@@ -53,10 +54,12 @@ class Log:
 
 
 class Keeper:
-    """Answers requests about the sysfs tree *sys*. *clear*: the operator's consent to acknowledgements, given at start."""
+    """Answers requests about the sysfs tree *sys*. *clear*: the operator's consent to acknowledgements, given at start; without it,
+    a one-time consent may lie at *consent*.
+    """
 
-    def __init__(self, sys: Path, *, clear: bool, log: Callable[[str], None]) -> None:
-        self._sys, self._clear, self._log = sys, clear, log
+    def __init__(self, sys: Path, *, clear: bool, log: Callable[[str], None], consent: Path | None = None) -> None:
+        self._sys, self._clear, self._log, self._consent = sys, clear, log, consent
 
     def answer(self, data: bytes) -> tuple[Reply, int | None]:
         """The reply to one datagram, and the file descriptor to send with it (the caller closes it)."""
@@ -91,7 +94,7 @@ class Keeper:
         return Reply(Status.OK, request.number, request.verb, size=size), fd
 
     def _ack(self, request: Request) -> Reply:
-        if not self._clear:
+        if not self._clear and not (self._consent is not None and given(self._consent, request.bdf)):
             return _reply(request, Status.REFUSED, "clearing is not allowed by the configuration")
         who = rival(self._sys, request.bdf) or self._told(request.bdf)
         if who:
@@ -99,7 +102,7 @@ class Keeper:
         try:
             fd = open_regular(self._config(request.bdf), os.O_RDWR)
         except OSError as err:
-            return _reply(request, Status.FAILED, err.strerror or "cannot be opened")
+            return _reply(request, Status.REFUSED, refused(err, "opened"))
         try:
             key = (request.kind, request.id, request.offset, request.width)
             before, after = acknowledge(Registers(fd), key, request.bits)
@@ -176,7 +179,9 @@ def _print(line: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Serve on file descriptor 3 for the sysfs tree *argv*[0]; `clear` as *argv*[1] is the operator's consent."""
+    """Serve on file descriptor 3 for the sysfs tree *argv*[0]; one-time consents lie at *argv*[1]; `clear` as *argv*[2] is the
+    operator's consent for good.
+    """
     # The daemon ends us by closing its side; a terminal's or systemd's signal to the group must not come first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -184,7 +189,7 @@ def main(argv: list[str]) -> int:
     os.closerange(_LINE_FD + 1, 1 << 20)  # whatever the daemon was given
     log = Log(_print, time.monotonic)
     with socket.socket(fileno=_LINE_FD) as sock:
-        keeper = Keeper(Path(argv[0]), clear=argv[1:] == ["clear"], log=log)
+        keeper = Keeper(Path(argv[0]), consent=Path(argv[1]), clear=argv[2:] == ["clear"], log=log)
         serve(sock, keeper, log)
     keeper_trace.remove(daemon)
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import Ereport
+from pcifma.event.ereport import FABRIC_CLASS, Ereport
 from pcifma.fmd.log.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
 from pcifma.fmd.log.retention import WRITES_GONE
 from pcifma.fmd.log.row import Arrival, ereport, uuid_bytes, uuid_text
@@ -88,6 +88,20 @@ class Reader:
         wanted = [uuid_bytes(text) for text in uuids]
         query = f"SELECT {_ROW} WHERE uuid IN ({','.join('?' * len(wanted))}) ORDER BY seq"
         return [ereport(row[0], _arrival(row)) for row in self.connection.execute(query, wanted)]
+
+    def snapshots(self, events: list[Ereport]) -> list[Ereport]:
+        """The raw snapshots that *events* came from, as far as the log still has them, in log order."""
+        enas = sorted({bytes.fromhex(event.ena) for event in events})
+        query = f"SELECT {_ROW} WHERE ena IN ({','.join('?' * len(enas))}) AND origin.class = ? ORDER BY seq"
+        known = {(event.ena, event.device) for event in events}
+        found = (ereport(row[0], _arrival(row)) for row in self.connection.execute(query, (*enas, FABRIC_CLASS)))
+        return [event for event in found if (event.ena, event.device) in known]
+
+    def devices(self, case: int) -> set[str]:
+        """Where the ereports that the case of that id stands on were seen."""
+        query = """SELECT DISTINCT origin.device FROM evidence JOIN error USING (seq) JOIN origin ON origin.id = error.origin
+                   WHERE case_id = ?"""
+        return {device for (device,) in self.connection.execute(query, (case,))}
 
     def lists(self, case: str | None = None) -> Iterator[ListEvent]:
         """List events, of one *case* or of all, in log order."""

@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Sysfs:
 
 @pytest.fixture
 def client(tree: Sysfs) -> Iterator[KeeperClient]:
-    client = KeeperClient.start(tree.root, clear=True)
+    client = KeeperClient.start(tree.root, clear=True, consent=tree.root / "consent")
     yield client
     client.close()
     os.waitpid(client.pid, 0)
@@ -85,7 +85,7 @@ def test_keeper_ignores_the_signals_of_a_terminal(client: KeeperClient) -> None:
 
 
 def test_keeper_ends_when_its_daemon_does(tree: Sysfs) -> None:
-    client = KeeperClient.start(tree.root, clear=False)
+    client = KeeperClient.start(tree.root, clear=False, consent=tree.root / "consent")
 
     client.close()
 
