@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "writes": "Every register ever written: before, after, why, for whom.",
     "reset": "Begin a module anew.",
     "rotate": "Move what of a log is done with into a file beside it.",
+    "maintain": "Planned work: log its errors, and make no case of them.",
     "drill": "Try whether a fault would reach whom it should.",
     "explain": "The chain from a fault to each of its ereports.",
     "help": "The knowledge article of a message code, offline.",

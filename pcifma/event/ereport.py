@@ -18,7 +18,7 @@ class Ereport(msgspec.Struct, frozen=True, kw_only=True):
 
     *time* and *not_before* are UTC with nanoseconds: the error happened at least once between them. *count* is above one
     only where a counter or folding says so; then *first* and *last* bound it. *ena* is 16 hex digits. *payload* numbers
-    have at most 53 bits; 64-bit ones are 16 hex digits.
+    have at most 53 bits; 64-bit ones are 16 hex digits. *maintenance* is the id of the planned work that it belongs to.
     """
 
     class_: str = msgspec.field(name="class")
@@ -46,6 +46,7 @@ class Ereport(msgspec.Struct, frozen=True, kw_only=True):
     first: str | msgspec.UnsetType = msgspec.UNSET
     last: str | msgspec.UnsetType = msgspec.UNSET
     injected: bool | msgspec.UnsetType = msgspec.UNSET
+    maintenance: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_error(self) -> bool:

@@ -20,6 +20,8 @@ from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.verdict import Verdict, judge
 from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.log.purge import Purged, purge
+from pcifma.fmd.log.ticket import Ticket
+from pcifma.fmd.maintain import Work
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
 from pcifma.poll.absence import summary
 
@@ -45,6 +47,9 @@ class Control:
             "serd": Verb(self._serd),
             "reset": Verb(self._reset, changes=True),
             "rotate": Verb(self._rotate, changes=True),
+            "maintain": Verb(self._maintain, changes=True),
+            "maintain-end": Verb(self._maintain_end, changes=True),
+            "maintain-list": Verb(self._maintain_list),
             "drill": Verb(self._drill, changes=True),
             "purge": Verb(self._purge, changes=True),
             "load": Verb(self._load, changes=True),
@@ -74,7 +79,7 @@ class Control:
             "waiting": daemon.waiting,
             "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
         }
-        return found | self._looks() | self._log() | self._drills()
+        return found | self._looks() | self._log() | self._drills() | {"maintenance": self._maintain_list(arguments, peer)}
 
     def _drills(self) -> dict[str, object]:
         running = self._daemon.running
@@ -163,6 +168,27 @@ class Control:
         drills.begin(peer, later, urgency=urgency, timeout_s=timeout_s)
         return later
 
+    def _maintain(self, arguments: Arguments, peer: Peer) -> Later:
+        running, for_s = self._running(), arguments.get("for_s")
+        if not isinstance(for_s, int | float):
+            raise UsageError("for_s: seconds are wanted")
+        what, why = str(arguments.get("what", "")), _text(arguments, "why", "why")
+        work, ticket = running.planned.begin(running.lookout.fabric, peer, what=what, why=why, for_s=for_s)
+        return self._once_durable(ticket, told(work))
+
+    def _maintain_end(self, arguments: Arguments, peer: Peer) -> Later:
+        work, ticket = self._running().planned.end(_text(arguments, "id", "which work"))
+        return self._once_durable(ticket, told(work))
+
+    def _maintain_list(self, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
+        running = self._daemon.running
+        return [] if running is None else [told(work) for work in running.planned.active]
+
+    def _once_durable(self, ticket: Ticket, result: object) -> Later:
+        later, loop = Later(), self._daemon.loop
+        ticket.then(lambda done: loop.post(lambda: later.settle(done.error or result)))
+        return later
+
     def _purge(self, arguments: Arguments, peer: Peer) -> Later:
         running, loop, later = self._running(), self._daemon.loop, Later()
         done: list[Purged] = []
@@ -205,6 +231,14 @@ class Control:
         if running is None:
             raise PluginError(f"the daemon waits for its storage: {self._daemon.waiting}")
         return running
+
+
+def told(work: Work) -> dict[str, object]:
+    """Planned work as it is told."""
+    return {
+        "id": work.id, "what": work.what, "below": work.anchors, "why": work.why, "uid": work.uid, "pid": work.pid, "began": work.began,
+        "until": work.until,
+    }  # fmt: skip
 
 
 def _name(arguments: Arguments) -> str:

@@ -37,6 +37,7 @@ from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.retention import Limits
 from pcifma.fmd.lookout import Duty, Lookout
 from pcifma.fmd.loop import Loop
+from pcifma.fmd.maintain import Planned, Work
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.path import Paths
 from pcifma.fmd.program import Programs
@@ -81,6 +82,7 @@ class Running:
     lookout: Lookout
     engine: Engine
     drills: Drills
+    planned: Planned
 
 
 class Daemon:
@@ -159,6 +161,8 @@ class Daemon:
             self._keep_house_ns = now_ns + _HOUSEKEEPING_NS
             for call in self.each_while:
                 call()
+            if self.running is not None:
+                self.running.planned.check()
         self.programs.check()
         if self.running is None:
             if now_ns >= self._open_ns:
@@ -203,12 +207,23 @@ class Daemon:
         engine = Engine(
             log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house
         )
-        self.running = Running(log, lookout, engine, Drills(engine, log, self.author, self.clock))
+        planned = Planned(log, self.clock, setup.machine.boot, self._tell_of_work)
+        lookout.mark = planned.mark
+        drills = Drills(engine, log, self.author, self.clock)
+        house.planned, house.drills = planned, drills
+        self.running = Running(log, lookout, engine, drills, planned)
         self.roster.attach(lookout.poller, engine)
         log.on_commit = partial(self.loop.post, self._durable)
         self._pump_ns = self.clock.boot_ns()
         self._look(self.running)
         self.notify.ready(self.status_line())
+
+    def _tell_of_work(self, work: Work, state: str) -> None:
+        where = work.what or "the whole host"
+        self.say(f"planned work {work.id} on {where} {state}: {work.why} (uid {work.uid} pid {work.pid}, until {work.until})"[:_TEXT_LIMIT])
+        who: dict[str, str | int] = {"uid": work.uid, "pid": work.pid}
+        self.post("maintenance", {"id": work.id, "state": state, "what": work.what, "why": work.why, "until": work.until, **who})
+        self._log_own()
 
     def _acknowledger(self) -> Acknowledger | None:
         machine = self.setup.machine

@@ -10,7 +10,7 @@ Everything of it is `injected`; its suspect is no part of the machine, so there 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,6 +33,9 @@ DRILL_CLASS = "ereport.pcifma.drill"
 DRILLED_CLASS = "ereport.pcifma.drilled"
 DRILL_FAULT = "fault.pcifma.drill"
 NOTE = "drill"
+# What a module that hands events on counts of them (docs/plugins.md): those under way, and those that did not arrive.
+WAITING = "waiting"
+UNDELIVERED = ("failed", "late", "start", "events-dropped")
 STAGES = ("logged", "diagnosed", "announced", "closed", "passed")
 
 
@@ -59,6 +62,7 @@ class _Run:
     silent: list[str] = field(default_factory=list)
     broken: bool = False
     agents: list[str] = field(default_factory=list)
+    undelivered: dict[str, int] = field(default_factory=dict)
 
 
 class Drills:
@@ -92,6 +96,7 @@ class Drills:
         except LogBusyError as err:
             raise DaemonError(f"no drill: {err}") from err
         self._run = _Run(peer, later, event, now_ns, now_ns + round(timeout_s * 1e9), ticket)
+        self._run.undelivered = {name: _undelivered(self._engine.own_statistics(name)) for name in self._engine.modules}
 
     def _event(self, class_: str, payload: dict[str, PayloadValue], now_ns: int) -> Ereport:
         self._number += 1
@@ -144,12 +149,21 @@ class Drills:
         return self._engine.lists(case) if case else ()
 
     def _heard(self, run: _Run, event: ListEvent, stage: str) -> None:
-        takers = dict(self._engine.takers(event))
+        takers = {name: self._has(run, name, taken) for name, taken in self._engine.takers(event)}
         run.agents = sorted(takers)
         run.silent = sorted(name for name, has in takers.items() if not has)
         run.broken = None in takers.values()
         if not run.silent:
             self._reach(run, stage)
+
+    # An agent that hands events on has one when it has arrived.
+    def _has(self, run: _Run, name: str, taken: bool | None) -> bool | None:
+        if not taken:
+            return taken
+        counted = self._engine.own_statistics(name)
+        if _undelivered(counted) > run.undelivered.get(name, 0):
+            return None
+        return counted.get(WAITING, 0) == 0
 
     def _reach(self, run: _Run, stage: str) -> None:
         run.reached.setdefault(stage, self._clock.boot_ns() - run.began_ns)
@@ -209,6 +223,10 @@ class Drills:
             self._log.append(Batch(self._clock.boot_ns(), ereports=(event,), notes=notes))
         except LogBusyError:
             return  # it is told to whoever ordered it
+
+
+def _undelivered(counted: Mapping[str, int]) -> int:
+    return sum(counted.get(name, 0) for name in UNDELIVERED)
 
 
 def is_drill(case: Case) -> bool:

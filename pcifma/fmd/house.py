@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pcifma import __version__
 from pcifma.access.seam import Machine
 from pcifma.fmd.deadline import GuardedConfigs
+from pcifma.fmd.drill import Drills
 from pcifma.fmd.engine.house import Program
 from pcifma.fmd.log.log import Log
+from pcifma.fmd.log.row import wall_of
 from pcifma.fmd.lookout import Lookout
+from pcifma.fmd.maintain import Planned
 from pcifma.fmd.program import Programs
 from pcifma.platform.coverage import Coverage
 from pcifma.plugin.status import LogStatus, Looks, Status
@@ -21,13 +24,15 @@ _FRESH_NS = 600_000_000_000  # drivers and services come and go without a change
 
 @dataclass(slots=True)
 class House:
-    """What `Services` of a running daemon rest on. *started_ns*: wall time."""
+    """What `Services` of a running daemon rest on. *started_ns*: wall time; *planned* and *drills* come when the engine is there."""
 
     machine: Machine
     lookout: Lookout
     log: Log
     programs: Programs
     started_ns: int
+    planned: Planned | None = None
+    drills: Drills | None = None
     _standings: Standings = field(default_factory=Standings)
     _coverage: tuple[Coverage, ...] = ()
     _judged: tuple[str, int] = field(default=("", 0))
@@ -51,6 +56,8 @@ class House:
                 slow=self._slow(),
             ),
             log=LogStatus(folded=log.counters["folded"], errors=log.counters["errors"], trouble=log.trouble),
+            maintenance=self.planned is not None and bool(self.planned.active),
+            last_drill_ns=None if self.drills is None or self.drills.last is None else wall_of(self.drills.last.time),
             latched=tuple(self._standings.now(self.lookout.poller.targets(), self.lookout.poller.latched)),
         )
 

@@ -103,6 +103,8 @@ class Lookout:
         )  # fmt: skip
         self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
         reader.close()
+        # Which of what was seen belongs to planned work.
+        self.mark: Callable[[Sequence[Ereport], Fabric], Sequence[Ereport]] = lambda ereports, fabric: ereports
         self._logged_fabric = ""
         self._generation = log.generation
         self._acks_since_ns: int | None = None
@@ -212,7 +214,7 @@ class Lookout:
             self.acknowledger.ask(acks)
 
     def _batch(self, look: Look, acks: list[Acknowledgement], extra: tuple[Ereport, ...], *, slow: bool) -> Batch | None:
-        ereports = (*look.ereports, *extra)
+        ereports = (*self.mark(look.ereports, self.fabric), *extra)
         fabrics = self._new_fabric(look.when.wall_ns)
         news = bool(ereports or look.latched or acks or fabrics)
         baselines = self._new_baselines() if news or slow else ()

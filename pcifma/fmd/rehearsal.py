@@ -32,7 +32,7 @@ def registration(plugin: Plugin) -> Registration:
     """How the engine is told of the module *plugin*, its properties at their defaults."""
     manifest = plugin.manifest
     properties = {name: typed(row.type, row.default) for name, row in manifest.properties.items()}
-    return Registration(plugin.name, manifest.version, plugin.open, tuple(manifest.subscribe), properties)
+    return Registration(plugin.name, manifest.version, plugin.open, tuple(manifest.subscribe), properties, manifest.planned)
 
 
 def rehearse(fixture: Fixture, plugins: Sequence[Plugin]) -> Iterator[Happening]:

@@ -259,7 +259,9 @@ class Roster:
         assert held.plugin is not None and self._engine is not None
         manifest = held.candidate.manifest
         values, _ = configuration.properties(self._config, manifest)
-        self._engine.register(Registration(manifest.name, manifest.version, held.plugin.open, tuple(manifest.subscribe), values))
+        self._engine.register(
+            Registration(manifest.name, manifest.version, held.plugin.open, tuple(manifest.subscribe), values, manifest.planned)
+        )
 
     def _status(self, held: _Held) -> Status:
         if self._why(held):

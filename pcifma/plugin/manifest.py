@@ -18,7 +18,9 @@ class Property(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """plugin.yaml. *subscribe*: class globs, for modules. *streams*: Host streams that a source listens to."""
+    """plugin.yaml. *subscribe*: class globs, for modules; *planned*: ereports of planned work too (who counts wants them, who
+    diagnoses does not). *streams*: Host streams that a source listens to.
+    """
 
     name: str
     version: str
@@ -26,5 +28,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kind: Literal["source", "module"]
     about: str = ""
     subscribe: list[str] = []
+    planned: bool = False
     streams: list[str] = []
     properties: dict[str, Property] = {}

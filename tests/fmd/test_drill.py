@@ -126,6 +126,20 @@ def test_agent_that_fails_on_it_is_named(tmp_path: Path) -> None:
     drilling.desk.close()
 
 
+@pytest.mark.parametrize(("counted", "missing"), [({"waiting": 1}, None), ({"waiting": 0, "late": 1}, "announced"), ({"waiting": 0}, "")])
+def test_agent_that_hands_on_has_answered_when_it_has_arrived(tmp_path: Path, counted: dict[str, int], missing: str | None) -> None:
+    class Handing(Probe):
+        def stats(self) -> dict[str, int]:
+            return counted if self.events else {"waiting": 0}
+
+    drilling = Range(tmp_path / "log.db")
+    drilling.desk.add("pager", Handing(), "list.suspect")
+    drilling.begin()
+    drilling.settle()
+    assert [outcome["missing"] for outcome in drilling.outcomes] == ([] if missing is None else [missing])
+    drilling.desk.close()
+
+
 def test_drill_that_nobody_diagnoses_fails_at_once(drilling: Range) -> None:
     drilling.desk.engine.unregister("diag")
     drilling.begin()

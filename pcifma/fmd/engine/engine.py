@@ -287,6 +287,9 @@ class Engine:
             if module.seen >= logged.seq or not module.subscription.takes(event):
                 continue
             module.seen = logged.seq
+            if isinstance(event, Ereport) and event.maintenance is not msgspec.UNSET and not module.registration.planned:
+                module.statistics.planned += 1
+                continue
             if module.failed:
                 module.statistics.dropped += 1
                 continue

@@ -20,13 +20,17 @@ from pcifma.plugin.module import Module, PropertyValue, Services
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What the engine is told of a module: *open* makes it, *subscribe* are class globs, *properties* are typed already."""
+    """What the engine is told of a module: *open* makes it, *subscribe* are class globs, *properties* are typed already.
+
+    *planned*: it gets ereports of planned work too.
+    """
 
     name: str
     version: str
     open: Callable[[Services], Module]
     subscribe: tuple[str, ...] = ()
     properties: Mapping[str, PropertyValue] = field(default_factory=dict)
+    planned: bool = False
 
 
 @dataclass(slots=True)
@@ -35,7 +39,7 @@ class Statistics:
 
     *accepted*: events it has made evidence of a case, or counted in a SERD engine; *dropped*: those it did not get because it was set
     aside; *spent_ns*: time inside it; *waited_ns*: of all events together, between being durable and being handed out; *waiting_ns*:
-    time during which one at least waited; *solved*: cases published.
+    time during which one at least waited; *solved*: cases published; *planned*: ereports of planned work that it did not get.
     """
 
     delivered: int = 0
@@ -47,6 +51,7 @@ class Statistics:
     waited_ns: int = 0
     waiting_ns: int = 0
     solved: int = 0
+    planned: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """By name."""

@@ -36,6 +36,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_look: bool = False
     residue: bool = False
     injected: bool | msgspec.UnsetType = msgspec.UNSET
+    maintenance: str | msgspec.UnsetType = msgspec.UNSET
     payload: dict[str, PayloadValue] = {}
 
 
@@ -124,6 +125,7 @@ def _origin(event: Ereport, fixed: dict[str, PayloadValue]) -> Origin:
         first_look=event.first_look,
         residue=event.residue,
         injected=event.injected,
+        maintenance=event.maintenance,
         payload=fixed,
     )
 
@@ -170,4 +172,5 @@ def ereport(seq: int, row: Arrival) -> Ereport:
         first=msgspec.UNSET if row.first_ns is None else _text_of(row.first_ns),
         last=msgspec.UNSET if row.last_ns is None else _text_of(row.last_ns),
         injected=origin.injected,
+        maintenance=origin.maintenance,
     )
