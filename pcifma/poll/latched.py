@@ -74,6 +74,11 @@ class LatchedSet:
         """All rows that stand."""
         return tuple(row for rows in self._rows.values() for row in rows.values() if row.standing)
 
+    def rows(self, target: str, register: str, bit: int) -> tuple[int, bool]:
+        """How many rows *target* has, and whether this evidence would be one more."""
+        rows = self._rows.get(target, {})
+        return len(rows), (register, bit) not in rows
+
     def rise(self, target: str, register: str, bit: int, now_ns: int) -> int:
         """The evidence is news: record it, and return which occurrence of this boot it is, from 0."""
         before = self._rows.get(target, {}).get((register, bit))
@@ -92,8 +97,11 @@ class LatchedSet:
             self.fall(row)
 
     def forget(self, target: str) -> None:
-        """Take a new baseline: the next look at *target* is a first look (used after a repair)."""
-        self._rows.pop(target, None)
+        """Take a new baseline: the next look at *target* is a first look (used after a repair). Occurrences go on counting, so that
+        what stands then has a uuid of its own.
+        """
+        for row in self.standing(target):
+            self.fall(row)
         self._baselines.pop(target, None)
 
     def renew(self) -> None:

@@ -107,9 +107,9 @@ class Checkpoint:
 class Batch:
     """One unit of the log. *boot_ns* is the boot time of its events; the log gives each ereport and list event its seq.
 
-    The poller fills *ereports*, *latched*, *baselines*, *forgotten* (targets whose latched rows and baseline go, before new ones
-    come), *position* and *fabrics*; whoever writes registers fills *writes*; the engine the rest.
-    *notes* are small texts of the daemon's own, by name; the latest stays.
+    The poller fills *ereports*, *latched*, *baselines*, *forgotten* (targets whose baseline goes and whose latched bits stand no
+    more, before new ones come; occurrences stay), *position* and *fabrics*; whoever writes registers fills *writes*; the engine
+    the rest. *notes* are small texts of the daemon's own, by name; the latest stays.
     *evidence* pairs a case's id with the seq of an ereport that retention must keep; *released* are the ids of cases that need
     theirs no longer.
     """

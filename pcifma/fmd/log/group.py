@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -88,5 +88,4 @@ class Group:
         for target in targets:
             self.forgotten.add(target)
             self.baselines.pop(target, None)
-            for key in [key for key in self.latched if key[0] == target]:
-                del self.latched[key]
+            self.latched.update((key, replace(row, standing=False)) for key, row in self.latched.items() if key[0] == target)

@@ -139,8 +139,9 @@ class Writer:
 
     def _latched(self, group: Group) -> None:
         many = self.connection.executemany
-        for table in ("latched", "baseline"):
-            many(f"DELETE FROM {table} WHERE target = ?", [(target,) for target in group.forgotten])
+        forgotten = [(target,) for target in group.forgotten]
+        many("UPDATE latched SET standing = 0 WHERE target = ?", forgotten)
+        many("DELETE FROM baseline WHERE target = ?", forgotten)
         rows = [(b.target, b.register, b.bit, b.boot, b.occurrence, b.since_ns, int(b.standing)) for b in group.latched.values()]
         self._put("REPLACE INTO latched", rows)
         looks = [(b.target, b.boot, b.last_look_ns, msgspec.json.encode(b.words)) for b in group.baselines.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -80,13 +81,14 @@ def test_state_of_a_look_is_committed_with_its_ereports(log: Log) -> None:
     assert reader.fabric(fabric.id) == fabric
 
 
-def test_latched_bit_that_falls_is_kept_until_its_target_is_forgotten(log: Log) -> None:
+def test_forgotten_target_keeps_its_occurrences_and_nothing_of_it_stands(log: Log) -> None:
     fall = Standing("card", "ECAP_AER+10.l", 6, BOOT, 0, 5, False)
+    rise = Standing("card", "ECAP_AER+10.l", 7, BOOT, 3, 5, True)
     other = Standing("port", "ECAP_AER+10.l", 6, BOOT, 0, 5, True)
-    commit(log, latched=(fall, other), baselines=(Baseline("card", BOOT, 1),))
-    assert log.reader().latched() == [fall, other]
+    commit(log, latched=(fall, rise, other), baselines=(Baseline("card", BOOT, 1),))
+    assert log.reader().latched() == [fall, rise, other]
     commit(log, forgotten=("card",))
-    assert (log.reader().latched(), log.reader().baselines()) == ([other], [])
+    assert (log.reader().latched(), log.reader().baselines()) == ([fall, replace(rise, standing=False), other], [])
 
 
 def test_forgetting_and_seeing_again_in_one_group_keeps_the_new_row(log: Log) -> None:
