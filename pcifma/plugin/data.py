@@ -22,5 +22,5 @@ def load_data(path: Path) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, RecursionError) as err:
         raise PluginError(f"{path}: not YAML: {' '.join(str(err).split())}") from err

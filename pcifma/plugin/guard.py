@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+_LINE_LIMIT = 400
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,6 +31,20 @@ class Guard:
         try:
             return function(*args, **kwargs)
         except BaseException as err:  # a plugin may raise anything, exit included; the daemon must not
+            self.set_aside(err)
+            return None
+
+    def set_aside(self, err: BaseException) -> None:
+        """Call the plugin no more, because of *err*; said once."""
+        if self.failed is None:
             self.failed = err
             self.report(self.name, err)
-            return None
+
+
+def line(err: BaseException) -> str:
+    """What an exception says, as one bounded line: it is the plugin's text, and its own __str__ may fail too."""
+    try:
+        text = " ".join(str(err).split())
+    except BaseException:  # whatever it raises, it is still the plugin's failure
+        text = "(its text cannot be had)"
+    return f"{type(err).__name__}: {text}"[:_LINE_LIMIT].encode("ascii", "backslashreplace").decode()

@@ -23,7 +23,8 @@ import msgspec
 from pcifma.errors import PluginError
 from pcifma.plugin import API_VERSION
 from pcifma.plugin.data import load_data
-from pcifma.plugin.manifest import Manifest
+from pcifma.plugin.guard import line
+from pcifma.plugin.manifest import Manifest, glob_parts
 from pcifma.plugin.module import Module, Services, Source
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ def read_manifest(directory: Path) -> Manifest:
         raise PluginError(f"{path}: $.name: {manifest.name!r} must be lower case letters, digits and _, starting with a letter")
     if manifest.api != API_VERSION:
         raise PluginError(f"{path}: $.api: is {manifest.api}, this pcifma speaks {API_VERSION}")
+    for number, wanted in enumerate(manifest.subscribe):
+        try:
+            glob_parts(wanted)
+        except PluginError as err:
+            raise PluginError(f"{path}: $.subscribe[{number}]: plugin {manifest.name}: {err}") from err
     return manifest
 
 
@@ -170,8 +176,8 @@ def _speaks_of_us(path: Path) -> bool:
 def _package_directory(point: metadata.EntryPoint) -> Path:
     try:
         spec = importlib.util.find_spec(point.module)
-    except ImportError as err:
-        raise PluginError(f"entry point {point.name}: cannot find {point.module}: {err}") from err
+    except Exception as err:  # finding a package imports those around it: somebody else's code
+        raise PluginError(f"entry point {point.name}: cannot find {point.module}: {line(err)}") from err
     if spec is None or not spec.submodule_search_locations:
         raise PluginError(f"entry point {point.name}: {point.module} is no package: name the package that holds plugin.yaml")
     return Path(next(iter(spec.submodule_search_locations)))
@@ -191,7 +197,7 @@ def _import(directory: Path, name: str, origin: Origin) -> ModuleType:
         del sys.modules[qualified]
         if isinstance(err, KeyboardInterrupt):
             raise
-        raise PluginError(f"{path}: cannot be imported: {type(err).__name__}: {err}") from err
+        raise PluginError(f"{path}: cannot be imported: {line(err)}") from err
     return code
 
 
@@ -202,14 +208,21 @@ def _check_hooks(plugin: Plugin) -> None:
         if not callable(function):
             wrong.append(f"{hook}() is missing")
         elif not _accepts(function, arguments):
-            wrong.append(f"{hook}{inspect.signature(function)} must take {arguments} arguments")
+            wrong.append(f"{hook}{_signature(function)} must take {arguments} arguments")
     if wrong:
         raise PluginError(f"{plugin.path / 'plugin.py'}: plugin {plugin.name} ({plugin.manifest.kind}): {'; '.join(wrong)}")
+
+
+def _signature(function: Callable[..., object]) -> str:
+    try:
+        return str(inspect.signature(function))
+    except (TypeError, ValueError):  # callable, and no function
+        return "()"
 
 
 def _accepts(function: Callable[..., object], arguments: int) -> bool:
     try:
         inspect.signature(function).bind(*range(arguments))
-    except TypeError:
+    except (TypeError, ValueError):
         return False
     return True

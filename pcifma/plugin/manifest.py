@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from pcifma.errors import PluginError
+
 PropertyType = Literal["bool", "int", "number", "size", "time", "string", "list"]
 
 
@@ -31,3 +33,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     planned: bool = False
     streams: list[str] = []
     properties: dict[str, Property] = {}
+
+
+def glob_parts(glob: str) -> list[str]:
+    """The components of a class glob; PluginError unless each is a name or `*`."""
+    parts = glob.split(".")
+    if any(not part or ("*" in part and part != "*") for part in parts):
+        raise PluginError(f"subscription {glob!r}: write a class with whole components, or * for one, as ereport.io.pciex.*")
+    return parts

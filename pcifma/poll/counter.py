@@ -53,8 +53,12 @@ class Ledger:
     """
 
     def __init__(self, slow_ns: int) -> None:
-        self._wait_ns = slow_ns + SERVICE_NS
+        self.pace(slow_ns)
         self._told: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def pace(self, slow_ns: int) -> None:
+        """Counters are read *slow_ns* apart from now on."""
+        self._wait_ns = slow_ns + SERVICE_NS
 
     def settle(self, identity: str, news: dict[Key, News], counters: set[Key], *, now_ns: int, first: bool) -> None:
         """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count.

@@ -11,6 +11,7 @@ from pcifma.fabric import fmri
 from pcifma.fabric.address import owner
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
+from pcifma.plugin.guard import line
 from pcifma.plugin.watch import HOST, Evidence, Finding, Target
 from pcifma.poll import record
 from pcifma.regs import catalogue
@@ -68,7 +69,7 @@ class Maker:
 
     def module(self, name: str, error: BaseException, when: Moment) -> Ereport:
         """The ereport of a plugin that was set aside."""
-        payload: dict[str, PayloadValue] = {"module": name, "error": f"{type(error).__name__}: {error}"[:1000]}
+        payload: dict[str, PayloadValue] = {"module": name, "error": line(error)}
         finding = Finding(MODULE_CLASS, Evidence(HOST, f"module:{name}", 0), "info", payload)
         return self.ereport(finding, Subject(HOST, str(HOST), None), Seen(when, None, False), occurrence=when.boot_ns)
 

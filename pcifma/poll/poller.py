@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pcifma.access.seam import Host, Machine
+from pcifma.errors import PluginError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update as rebuilt
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
+from pcifma.plugin import boundary
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
@@ -26,6 +28,7 @@ from pcifma.poll.ear import Ear, Heard, News, sayers, shows, snapshots, timed
 from pcifma.poll.ereport import Maker, Moment, Seen, described
 from pcifma.poll.fact import Facts
 from pcifma.poll.latched import LatchedSet, Standing
+from pcifma.poll.quota import Quota
 from pcifma.poll.snapshot import take
 from pcifma.poll.target import Sourced, Watched, Watcher, is_held, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
@@ -116,6 +119,14 @@ class Poller:
         self.update(self.fabric)
         self._unlooked |= {i for i, target in enumerate(self._targets) if any(w is watcher for w in target.watchers())}
 
+    def pace(self, fast_ns: int, slow_ns: int) -> None:
+        """Look every *fast_ns* and *slow_ns* from now on; what is due later than that is due now."""
+        now_ns = self.machine.clock.boot_ns()
+        self.fast_ns, self.slow_ns = fast_ns, slow_ns
+        self._ledger.pace(slow_ns)
+        self.due_ns = min(self.due_ns, now_ns + fast_ns)
+        self.slow_due_ns = min(self.slow_due_ns, now_ns + slow_ns)
+
     def unload(self, name: str) -> None:
         """Let the source *name* go; what it saw stays seen."""
         self.watchers = [watcher for watcher in self.watchers if watcher.plugin.name != name]
@@ -140,6 +151,7 @@ class Poller:
         look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()), self.fabric)
         slow = look.when.boot_ns >= self.slow_due_ns
         self._facts.begin()
+        self._quota.begin()
         self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
         told = self.ear.listen(look.when.boot_ns) if self.ear.listens else {}
@@ -158,8 +170,9 @@ class Poller:
         claims = []
         for watcher in self.watchers:
             watches = watcher.guard.call(_declare, watcher.plugin, self.fabric, self.machine.host)
-            claims.append((watcher, watches or []))
+            claims.append((watcher, [w for w in watches or () if w.target.kind != "function" or w.target.bdf in self.fabric.functions]))
         self._targets = watched(self.fabric, claims)
+        self._quota = Quota(len(self.fabric.functions))
         self._sleepers = Sleepers(self.machine.host, self.fabric)
         self._unseen = [f for f in self.fabric if f.unread in (ASLEEP, "busy", "gone")]
         self._unlooked = set(range(len(self._targets)))
@@ -260,8 +273,21 @@ class Poller:
         if target.counting:
             first = self._seen(target, look.when, fast=False).first_look
             self._ledger.settle(identity, news, counters, now_ns=now.time_ns, first=first)
-        if news:
-            self._publish(target, shown[0], [news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))], look)
+        granted: list[News] = []
+        for key in sorted(news, key=lambda k: self._place(target, news[k].finding)):
+            if self._grants(target, news[key], len(granted)):
+                granted.append(news[key])
+        if granted:
+            self._publish(target, shown[0], granted, look)
+
+    def _grants(self, target: Watched, one: News, before: int) -> bool:
+        rows, new = self.latched.rows(target.subject.identity, str(one.finding.evidence.location), one.finding.evidence.bit)
+        excess = self._quota.excess(one.plugin, rows + before, new=new)
+        for watcher in target.watchers() if excess else ():
+            if watcher.plugin.name == one.plugin:
+                watcher.guard.dropped += 1
+                watcher.guard.set_aside(PluginError(excess))
+        return not excess
 
     def _sightings(self, target: Watched, shown: Sequence[Snapshot], before: Snapshot | None) -> Iterator[tuple[Snapshot, Finding, str]]:
         for snapshot in shown:
@@ -385,11 +411,11 @@ class Poller:
 
 
 def _declare(plugin: Sourced, fabric: Fabric, host: Host) -> list[Watch]:
-    return list(plugin.source.watches(fabric, host))
+    return boundary.watches(plugin.source.watches(fabric, host))
 
 
 def _normalise(plugin: Sourced, now: Snapshot, before: Snapshot | None) -> list[Finding]:
-    return list(plugin.source.normalise(now, before))
+    return boundary.findings(plugin.source.normalise(now, before))
 
 
 # Which watches a tier's triage reads.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcifma.plugin.guard import Guard
+from pcifma.plugin.guard import Guard, line
 
 
 def raises(error: BaseException) -> None:
@@ -23,3 +23,17 @@ def test_anything_raised_is_reported_once_and_sets_aside(error: BaseException) -
 
 def test_healthy_plugin_gives_its_answer() -> None:
     assert Guard("mine", lambda *_: None).call(lambda x: x + 1, 2) == 3
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("not this one")
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), ValueError("\ud800\x1b[2J\n" + "x" * 10_000), KeyboardInterrupt()])
+def test_whatever_was_raised_is_one_bounded_line(error: BaseException) -> None:
+    text = line(error)
+    assert text.startswith(type(error).__name__)
+    assert text.isascii()
+    assert "\n" not in text
+    assert len(text) < 1700

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,22 @@ def test_parent_that_others_can_write_is_refused_unless_it_is_sticky(tmp_path: P
         loader.check_owner(path)
     parent.chmod(0o1777)
     loader.check_owner(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+@pytest.mark.parametrize("depth", range(6))
+@pytest.mark.parametrize("bad", ["owner", "group", "others"])
+def test_every_parent_is_looked_at(tmp_path: Path, bad: str, depth: int) -> None:
+    deep = tmp_path / "a/b/c"
+    deep.mkdir(parents=True)
+    path = plugin(deep)
+    place = [path / "plugin.py", path, *path.parents][depth]
+    if bad == "owner":
+        os.chown(place, 12345, -1)
+    else:
+        place.chmod(place.stat().st_mode | (0o020 if bad == "group" else 0o002))
+    with pytest.raises(PluginError, match=re.escape(f"{place}: ")):
+        loader.check_owner(path)
 
 
 def test_owner_that_is_not_trusted_is_refused(tmp_path: Path) -> None:

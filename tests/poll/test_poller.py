@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import pytest
@@ -20,12 +21,13 @@ from support.board import (
     board,
 )
 from support.machine import Bench, bench
+from support.source import MadeSource
 
 from pcifma.access.seam import ConfigSpace, Host
 from pcifma.event.ereport import FABRIC_CLASS, Ereport
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
-from pcifma.plugin import Evidence, Finding, Snapshot, Watch
+from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.latched import LatchedSet
 from pcifma.poll.poller import Look, Poller
@@ -33,6 +35,7 @@ from pcifma.regs.bdf import Bdf
 
 FAST_S = 1_000_000_000
 SOURCES = ("pcie_aer", "pci_status")
+AER_STATUS = Location.parse("ECAP_AER+10.l")
 
 
 def poller(on: Bench, latched: LatchedSet | None = None) -> Poller:
@@ -372,3 +375,66 @@ def test_function_that_was_not_ready_is_built_once_it_is() -> None:
     on.space(END).put(CORRECTABLE, 0x40, 4)
     look = next_look(of, on)
     assert (look.unread, bits(look)) == ({}, [(END, "io.pciex.dl.btlp")])
+
+
+def made(*findings: Callable[[Snapshot], Iterable[object]], watch: Watch | None = None) -> MadeSource:
+    one = Watch(Target("function", END), AER_STATUS, tier="fast") if watch is None else watch
+    meanings = iter(findings)
+    last = findings[-1]
+    return MadeSource([one], lambda now, before: next(meanings, last)(now))  # type: ignore[arg-type,return-value]
+
+
+def with_made(on: Bench, plugin: MadeSource) -> Poller:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    return Poller(on.machine, build(on.machine), [plugin, *builtin(SOURCES)])
+
+
+def invented(now: Snapshot, first: int, many: int) -> Iterable[Finding]:
+    return (Finding("ereport.made", Evidence(now.target, "made", bit), "info") for bit in range(first, first + many))
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**400, 1.5, None, "many"])
+def test_source_whose_findings_are_wrong_is_set_aside_and_the_others_are_heard(on: Bench, count: object) -> None:
+    of = with_made(on, made(lambda now: [replace(*invented(now, 0, 1), count=count)]))
+    look = of.look()
+    assert sorted(event.class_ for event in look.ereports) == [
+        FABRIC_CLASS, "ereport.io.pciex.dl.btlp", "ereport.pcifma.module",
+    ]  # fmt: skip
+    assert of.watchers[0].guard.failed is not None
+
+
+def test_source_that_gives_a_million_at_once_is_set_aside(on: Bench) -> None:
+    of = with_made(on, made(lambda now: invented(now, 0, 1_000_000)))
+    assert {event.class_ for event in of.look().ereports} == {FABRIC_CLASS, "ereport.io.pciex.dl.btlp", "ereport.pcifma.module"}
+
+
+def test_source_that_invents_bits_look_after_look_is_stopped_within_bounds(on: Bench) -> None:
+    started = itertools.count(step=4000)
+    of = with_made(on, made(lambda now: invented(now, next(started), 4000)))
+    events = []
+    for _ in range(5):
+        of.examine(Bdf.parse(END))
+        events += [event for event in next_look(of, on).ereports if event.class_ == "ereport.made"]
+
+    assert 4000 < len(events) <= 4096
+    assert "flood: more than 4096 different bits" in str(of.watchers[0].guard.failed)
+
+
+def test_source_that_counts_without_end_in_one_look_is_stopped_within_bounds(on: Bench) -> None:
+    def on_each(fabric: Fabric, host: Host) -> list[Watch]:
+        return [Watch(Target("cpu", str(n)), facts=("/proc/cpuinfo",)) for n in range(100)]
+
+    plugin = made(lambda now: invented(now, 0, 1000))
+    plugin.watches = on_each  # type: ignore[method-assign]
+    of = with_made(on, plugin)
+    events = [event for event in of.look().ereports if event.class_ == "ereport.made"]
+
+    assert len(events) == 16384 + 64 * len(of.fabric.functions)
+    assert "flood" in str(of.watchers[0].guard.failed)
+
+
+def test_watch_of_a_function_that_is_not_there_is_left_out(on: Bench) -> None:
+    nowhere = Watch(Target("function", "0000:7f:1f.7"), AER_STATUS, tier="fast")
+    look = with_made(on, made(lambda now: (), watch=nowhere)).look()
+    assert look.unread == {}
+    assert [event.class_ for event in look.ereports] == [FABRIC_CLASS, "ereport.io.pciex.dl.btlp"]

@@ -24,7 +24,8 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.line import decode, encode
 from pcifma.fmd.child import message
 from pcifma.platform.coverage import Coverage
-from pcifma.plugin import loader
+from pcifma.plugin import boundary, loader
+from pcifma.plugin.guard import line as told
 from pcifma.plugin.module import Module, PropertyValue
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
@@ -32,7 +33,6 @@ from pcifma.plugin.watch import Finding
 _PR_SET_NO_NEW_PRIVS = 38
 _PROCESSES = 64  # of its user; for root there is no such limit
 _FILES = 64
-_TEXT_LIMIT = 1000
 
 T = TypeVar("T")
 
@@ -233,9 +233,9 @@ class Runner:
         """Do one call; what the plugin raises passes through."""
         if isinstance(what, message.Watches):
             found = self._plugin.source.watches(what.fabric.fabric(), RemoteHost(self._line))
-            return message.Watched(_bounded(found, message.WATCH_LIMIT, "watches"))
+            return message.Watched(_bounded(found, boundary.WATCH_LIMIT, "watches"))
         if isinstance(what, message.Normalise):
-            return message.Found(_bounded(self._plugin.source.normalise(what.now, what.before), message.FINDING_LIMIT, "findings"))
+            return message.Found(_bounded(self._plugin.source.normalise(what.now, what.before), boundary.FINDING_LIMIT, "findings"))
         if isinstance(what, message.Open):
             self._services = RemoteServices(self._line, what)
             self._module = self._plugin.open(self._services)
@@ -297,7 +297,7 @@ def serve(line: Line) -> None:
                 answer = runner.call(what)
             line.send(answer)
         except BaseException as err:  # the child's own edge: the plugin may raise anything; the daemon hears of it and ends us
-            line.send(message.Failed(f"{type(err).__name__}: {err}"[:_TEXT_LIMIT]))
+            line.send(message.Failed(told(err)))
 
 
 def run(sock: socket.socket) -> None:

@@ -18,8 +18,6 @@ from pcifma.plugin.watch import Finding, Snapshot, Watch
 from pcifma.regs.bdf import Bdf
 
 FRAME_LIMIT = 4 << 20  # bytes of one frame from the child
-FINDING_LIMIT = 4096  # findings of one call: every bit of every register of one Function is less
-WATCH_LIMIT = 200_000
 ASK_LIMIT = 20_000  # questions during one call
 LENGTH = struct.Struct("<I")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.plugin.manifest import glob_parts
 
 _REMEMBERED = 4096
 
@@ -28,7 +28,7 @@ class Subscription:
     def add(self, globs: Iterable[str]) -> None:
         """Take what these globs match too; PluginError, and nothing is added, if one is wrong."""
         new = [glob for glob in dict.fromkeys(globs) if glob not in self.globs]
-        self._patterns += [_parse(glob) for glob in new]
+        self._patterns += [glob_parts(glob) for glob in new]
         self.globs += tuple(new)
         self._known.clear()
 
@@ -49,13 +49,6 @@ class Subscription:
                 self._known.clear()
             self._known[class_] = known
         return known
-
-
-def _parse(glob: str) -> list[str]:
-    parts = glob.split(".")
-    if any(not part or ("*" in part and part != "*") for part in parts):
-        raise PluginError(f"subscription {glob!r}: write a class with whole components, or * for one, as ereport.io.pciex.*")
-    return parts
 
 
 def _matches(pattern: list[str], parts: list[str]) -> bool:

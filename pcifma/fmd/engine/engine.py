@@ -12,6 +12,7 @@ module misses an event, and none sees its own state and its cursor disagree. One
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from bisect import bisect_left
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pcifma.access.seam import Clock, Host
-from pcifma.errors import PluginError
+from pcifma.errors import LogUnavailableError, PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.fabric import Fabric
@@ -34,10 +35,11 @@ from pcifma.fmd.engine.own import Author
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Batch
-from pcifma.fmd.log.database import is_broken
+from pcifma.fmd.log.database import is_broken, is_storage
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.reader import Logged
 from pcifma.fmd.log.timeline import Timeline
+from pcifma.plugin import boundary
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
@@ -64,6 +66,7 @@ class Engine:
         self.host = facts
         self.house = house or NoHouse()
         self.modules: dict[str, Loaded] = {}
+        self._let_go: set[str] = set()
         self._boot = boot
         self._reader = log.reader()
         self._author = Author(clock, host=host, boot=boot)
@@ -93,17 +96,26 @@ class Engine:
         """
         if registration.name in self.modules:
             raise PluginError(f"module {registration.name} is loaded already")
-        self._outbox.wait(self._batch, PATIENCE_S)
+        if registration.name in self._let_go:
+            self._outbox.wait(self._batch, PATIENCE_S)  # its last checkpoint, for the reader below
+        try:
+            module = self._restored(registration)
+        except sqlite3.OperationalError as err:  # of this thread's reader
+            raise LogUnavailableError(f"{self.log.path}: cannot be read: {err}; free or repair the storage") from err
+        self.modules[registration.name] = module
+        self._open(module)
+        self._commit()
+        return module
+
+    def _restored(self, registration: Registration) -> Loaded:
         services = ModuleServices(self, registration.name, registration.version, registration.properties)
         kept = next((kept for kept in self._reader.modules() if kept.module == registration.name), None)
-        cursor = self.log.committed if kept is None else kept.cursor + bool(kept.failed)
+        start = self.log.committed if registration.since is None else registration.since
+        cursor = start if kept is None else kept.cursor + bool(kept.failed)
         module = Loaded(registration, services, cursor, self._set_aside)
         if kept is not None:
             shift_ns = self._timeline.shift(kept.boot, kept.wall_offset_ns)
             services.restore(self._reader.state(registration.name), shift_ns, self.clock.boot_ns())
-        self.modules[registration.name] = module
-        self._open(module)
-        self._commit()
         return module
 
     def _open(self, module: Loaded) -> None:
@@ -120,6 +132,7 @@ class Engine:
         self._shut(module)
         self._commit()
         del self.modules[name]
+        self._let_go.add(name)
 
     def _shut(self, module: Loaded) -> None:
         self.house.end(module.name)
@@ -154,27 +167,31 @@ class Engine:
             raise PluginError(f"no module {name} is loaded: `pcifma config` lists those that are")
         return self.modules[name]
 
-    def pump(self, limit: int = ROUND) -> bool:
-        """Do one round of at most *limit* events; True if another can follow at once, False if the log or time must move first.
+    def pump(self, limit: int = ROUND, *, until_s: float = math.inf) -> bool:
+        """Do one round of at most *limit* events, none after *until_s* (time.monotonic) but the first; True if another can follow at
+        once, False if the log or time must move first.
 
         LogError if a checkpoint was refused for good: the daemon must start again, from the last one that is durable.
+        LogUnavailableError if the log cannot be read now; nothing is lost, pump again later.
         """
         try:
-            return self._pump(limit)
+            return self._pump(limit, until_s)
         except sqlite3.DatabaseError as err:  # of this thread's reader
-            if not is_broken(err):
+            if is_broken(err):
+                self.log.check()
+                return False
+            if not is_storage(err):
                 raise
-            self.log.check()
-            return False
+            raise LogUnavailableError(f"{self.log.path}: cannot be read: {err}; free or repair the storage") from err
 
-    def _pump(self, limit: int) -> bool:
+    def _pump(self, limit: int, until_s: float) -> bool:
         if self.log.generation != self._generation:
             self._renew()
         self._commit()
         if self._outbox.gathered >= AHEAD:
             return False
-        more = self._round(limit)
-        self._expire_all(self.clock.boot_ns())
+        more = self._round(limit, until_s)
+        self._expire_all(self.clock.boot_ns(), until_s)
         self.docket.resolve_due()
         self.docket.settle(self._cursor_of)
         self._commit()
@@ -225,7 +242,7 @@ class Engine:
         counted = dict(module.services.statistics)
         if module.instance is not None and not module.failed:
             instance = module.instance
-            module.call(lambda: counted.update((str(name), int(value)) for name, value in instance.stats().items()))
+            module.call(lambda: counted.update(boundary.statistics(instance.stats())))
         return counted
 
     def takers(self, event: Ereport | ListEvent) -> Iterator[tuple[str, bool | None]]:
@@ -263,18 +280,21 @@ class Engine:
 
     # One round.
 
-    def _round(self, limit: int) -> bool:
+    def _round(self, limit: int, until_s: float = math.inf) -> bool:
         active = self._active()
         self.log.subscribers = frozenset(module.name for module in active)
         upto = self.log.take()
         after = min((module.cursor for module in active), default=upto)
         events = self._reader.events(after, limit, upto) if after < upto else []
-        commits = self.log.commits() if events else []
+        commits, handed = self.log.commits() if events else [], 0
         for logged in events:
             at = min(bisect_left(commits, (logged.seq, 0)), len(commits) - 1)
             self._hand_out(logged, commits[at][1])
-        self._outbox.gathered += len(events)
-        reached = events[-1].seq if len(events) == limit else upto
+            handed += 1
+            if time.monotonic() > until_s:  # a module that takes its time does not take that of the looks
+                break
+        self._outbox.gathered += handed
+        reached = events[handed - 1].seq if handed and (handed < len(events) or len(events) == limit) else upto
         for module in active:
             if not module.failed:
                 module.cursor = max(module.cursor, reached)
@@ -301,12 +321,14 @@ class Engine:
                 module.cursor = logged.seq
         self._leave()
 
-    def _expire_all(self, upto_ns: int) -> None:
+    def _expire_all(self, upto_ns: int, until_s: float) -> None:
         for module in self._active():
-            self._expire(module, upto_ns)
+            self._expire(module, upto_ns, until_s)
 
-    def _expire(self, module: Loaded, upto_ns: int) -> None:
-        for _ in range(EXPIRIES):
+    def _expire(self, module: Loaded, upto_ns: int, until_s: float = math.inf) -> None:
+        for number in range(EXPIRIES):
+            if number and time.monotonic() > until_s:
+                break
             if module.failed or (due := module.services.expire(upto_ns)) is None:
                 break
             name, timer = due

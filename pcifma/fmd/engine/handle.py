@@ -10,6 +10,7 @@ from pcifma.errors import PluginError
 from pcifma.event.case import Suspect, Urgency
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.engine.case import CaseRecord, normalise
+from pcifma.plugin import boundary
 
 if TYPE_CHECKING:
     from pcifma.fmd.engine.docket import Docket
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Of one case this much evidence is kept; what is beyond is counted.
 EVIDENCE_LIMIT = 256
 SUSPECT_LIMIT = 64
+SUSPECT_BYTES = 16 << 10
 
 _ENCODER = msgspec.json.Encoder()
 _SUSPECT = msgspec.json.Decoder(Suspect)
@@ -27,7 +29,10 @@ T = TypeVar("T")
 # What a plugin puts together may hold anything; what is stored must be read back.
 def _sound(value: T, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return decoder.decode(_ENCODER.encode(value))
+        data = _ENCODER.encode(value)
+        if len(data) > SUSPECT_BYTES:
+            raise PluginError(f"{type(value).__name__} of {len(data)} bytes: {SUSPECT_BYTES} at most")
+        return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, TypeError) as err:
         raise PluginError(f"{type(value).__name__} that cannot be stored: {err}") from err
 
@@ -59,7 +64,7 @@ class Case:
 
     def add_ereport(self, event: Ereport) -> None:
         """Make *event* part of the evidence; of a case, 256 are kept and the rest counted."""
-        if event.uuid not in self.ereports:
+        if boundary.event(event).uuid not in self.ereports:
             self.record.injected = self.record.injected or event.injected is True
             self._keep(event.uuid, event.seq)
             self._docket.on_evidence(self.record.module, event.seq)

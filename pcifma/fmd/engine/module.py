@@ -14,7 +14,7 @@ from typing import ParamSpec
 from pcifma.fmd.engine.dispatch import Subscription
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Checkpoint
-from pcifma.plugin.guard import Guard
+from pcifma.plugin.guard import Guard, line
 from pcifma.plugin.module import Module, PropertyValue, Services
 
 
@@ -22,7 +22,7 @@ from pcifma.plugin.module import Module, PropertyValue, Services
 class Registration:
     """What the engine is told of a module: *open* makes it, *subscribe* are class globs, *properties* are typed already.
 
-    *planned*: it gets ereports of planned work too.
+    *planned*: it gets ereports of planned work too. One that was never here starts behind the event numbered *since* (None: the newest).
     """
 
     name: str
@@ -31,6 +31,7 @@ class Registration:
     subscribe: tuple[str, ...] = ()
     properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     planned: bool = False
+    since: int | None = None
 
 
 @dataclass(slots=True)
@@ -119,12 +120,3 @@ class Loaded:
         self.guard.call(function, *args, **kwargs)
         self.statistics.spent_ns += time.perf_counter_ns() - started_ns
         return self.guard.failed is None
-
-
-def line(err: BaseException) -> str:
-    """What an exception says, as one bounded line: it is the plugin's text, and its own __str__ may fail too."""
-    try:
-        text = " ".join(str(err).split())
-    except Exception:
-        text = "(its text cannot be had)"
-    return f"{type(err).__name__}: {text}"[:400].encode("ascii", "backslashreplace").decode()

@@ -9,8 +9,8 @@ from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import detector, hc
 from pcifma.fmd.engine.cache import target_of
-from pcifma.fmd.engine.module import line
 from pcifma.fmd.log.row import arrival
+from pcifma.plugin.guard import line
 from pcifma.plugin.watch import HOST, Evidence, Finding
 
 

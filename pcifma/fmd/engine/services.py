@@ -17,6 +17,8 @@ from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.log.batch import Checkpoint
 from pcifma.platform.coverage import Coverage
+from pcifma.plugin import boundary
+from pcifma.plugin.boundary import number, seconds
 from pcifma.plugin.module import PropertyValue
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
@@ -24,11 +26,13 @@ from pcifma.plugin.watch import Finding
 # What one module may hold; beyond it the call raises, and a module that does not expect that is set aside.
 BUFFER_BYTES = 1 << 20
 BUFFERS_BYTES = 10 << 20
+STATISTIC_LIMIT = 1024
 SERD_LIMIT = 65536
-TIMER_LIMIT = 4096
+SERD_EVENTS = 100_000
+TIMER_LIMIT = BUFFER_LIMIT = 4096
 CASE_LIMIT = 10000
 TEXT_LIMIT = 65536
-NEVER_NS = 1 << 62
+_INT64 = (1 << 63) - 1
 
 
 class Desk(Protocol):
@@ -107,8 +111,11 @@ class ModuleServices:
 
     def count(self, statistic: str, n: int = 1) -> None:
         """Add *n* to a statistic."""
-        self._check(statistic)
-        self.statistics[statistic] = self.statistics.get(statistic, 0) + n
+        if statistic not in self.statistics:
+            self._check(statistic)
+            self._limit(len(self.statistics), STATISTIC_LIMIT, "statistics")
+        before = self.statistics.get(statistic, 0)
+        self.statistics[statistic] = before + number(n, -_INT64 - before, _INT64 - before, f"module {self.name}: statistic {statistic}:")
         self._changed.add(("stat", statistic))
 
     def open_case(self, key: str) -> Case:
@@ -125,10 +132,10 @@ class ModuleServices:
 
     def serd(self, name: str, n: int, t_s: float) -> SerdHandle:
         """The module's SERD engine *name*, made if needed; a changed n or t counts from now on."""
-        state = self.serds.get(name)
-        t_ns = round(t_s * 1e9)
+        number(n, 0, SERD_EVENTS, f"module {self.name}: SERD engine's n")
+        t_ns = round(seconds(t_s, f"module {self.name}: SERD engine's t") * 1e9)
+        state = self.serds.get(self._check(name))
         if state is None:
-            self._check(name)
             self._limit(len(self.serds), SERD_LIMIT, "SERD engines")
             state = self.serds[name] = SerdState(n, t_ns)
         elif (state.n, state.t_ns) != (n, t_ns):
@@ -150,12 +157,9 @@ class ModuleServices:
 
     def arm(self, timer: str, delay_s: float, data: str = "", *, keep: bool = True) -> None:
         """Call timeout(timer, data) once, *delay_s* seconds from now; arming again moves it. Without *keep* a restart forgets it."""
-        if timer not in self.timers.armed:
-            self._check(timer)
+        if self._check(timer) not in self.timers.armed:
             self._limit(len(self.timers.armed), TIMER_LIMIT, "timers")
-        due_ns = self.now_ns() + round(delay_s * 1e9)
-        if not -NEVER_NS < due_ns < NEVER_NS:
-            raise PluginError(f"module {self.name}: timer {timer} of {delay_s} s is out of range")
+        due_ns = self.now_ns() + round(seconds(delay_s, f"module {self.name}: timer {timer}") * 1e9)
         row = Timer(due_ns, self._check(data, TEXT_LIMIT))
         if keep or (timer in self.timers.armed and timer not in self._passing):
             self._changed.add(("timer", timer))
@@ -186,7 +190,10 @@ class ModuleServices:
 
     def put(self, buffer: str, data: bytes) -> None:
         """Set a checkpointed buffer (at most 1 MiB, 10 MiB in all)."""
-        self._check(buffer)
+        if self._check(buffer) not in self.buffers:
+            self._limit(len(self.buffers), BUFFER_LIMIT, "buffers")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise PluginError(f"module {self.name}: buffer {buffer}: bytes are wanted, not {type(data).__name__}")
         others = sum(len(body) for name, body in self.buffers.items() if name != buffer)
         if len(data) > BUFFER_BYTES or others + len(data) > BUFFERS_BYTES:
             raise PluginError(f"module {self.name}: buffer {buffer} of {len(data)} bytes is too large (1 MiB each, 10 MiB in all)")
@@ -195,8 +202,7 @@ class ModuleServices:
 
     def post(self, finding: Finding) -> None:
         """Post an ereport of the module's own."""
-        if not finding.class_.startswith("ereport."):
-            raise PluginError(f"module {self.name}: {finding.class_!r} is no ereport class")
+        boundary.finding(finding)
         self.posted += 1
         self._changed.add(("posted", ""))
         self._desk.post(self.name, finding, self.posted)
@@ -220,12 +226,7 @@ class ModuleServices:
 
     # Names become keys of the log: text that it can hold, and of some shortness.
     def _check(self, name: str, limit: int = 256) -> str:
-        try:
-            if len(name.encode()) <= limit and "\0" not in name:
-                return name
-        except (UnicodeError, AttributeError):
-            pass
-        raise PluginError(f"module {self.name}: {ascii(name)[:80]} is no name: use text of at most {limit} bytes")
+        return boundary.text(name, limit, f"module {self.name}: a name")
 
     def _limit(self, size: int, limit: int, what: str) -> None:
         if size >= limit:
@@ -310,6 +311,7 @@ class SerdHandle:
 
     def record(self, event: Ereport) -> bool:
         """Count *event* (its `count` times) at its boot time; True when the engine has fired (and is then reset)."""
+        boundary.event(event)
         self._changed(event)
         return self._state.record(self._at_ns(event), event.count)
 

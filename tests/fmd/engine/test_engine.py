@@ -12,6 +12,7 @@ from support.event import ereport, suspect
 from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.fmd.engine.module import Registration
 
 
 @pytest.fixture
@@ -47,6 +48,33 @@ def test_new_module_starts_at_the_end_of_the_log(desk: Desk) -> None:
     desk.log_events(ereport(1))
     desk.settle()
     assert late.seqs == [2]
+
+
+def test_new_module_that_was_late_starts_where_it_is_told(desk: Desk) -> None:
+    desk.log_events(ereport(0), ereport(1))
+    late = Probe()
+    desk.engine.register(Registration("late", "1", late.open, ("ereport.*",), since=1))
+    desk.settle()
+    assert late.seqs == [2]
+
+
+@pytest.mark.parametrize("stats", [None, {"n": 10**5000}, {"\ud800": 1}, {"n": "many"}])
+def test_module_whose_statistics_are_wrong_is_set_aside(desk: Desk, stats: object) -> None:
+    probe = Probe()
+    probe.stats = lambda: stats  # type: ignore[method-assign,assignment,return-value]
+    desk.add("diag", probe)
+    assert "seen" not in desk.engine.statistics("diag")
+    assert desk.engine.modules["diag"].failed
+
+
+def test_round_ends_when_its_time_is_over_and_goes_on_later(desk: Desk) -> None:
+    probe = Probe()
+    desk.add("diag", probe)
+    desk.log_events(*(ereport(n) for n in range(5)))
+    assert desk.engine.pump(until_s=0.0)
+    assert probe.seqs == [1]
+    desk.settle()
+    assert probe.seqs == [1, 2, 3, 4, 5]
 
 
 def test_known_module_gets_what_it_missed(desk: Desk) -> None:

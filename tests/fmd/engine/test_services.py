@@ -265,6 +265,28 @@ def use(action: Callable[[Services], object]) -> Callable[[Services], object]:
         use(lambda s: s.post(Finding("fault.x", Evidence(HOST_TARGET, "f", 0), "info"))),
         use(lambda s: s.post(Finding("ereport.x", Evidence(HOST_TARGET, "f", 0), "info", count=0))),
         use(lambda s: s.post(Finding("ereport.x", Evidence(HOST_TARGET, "f", 0), "info", {"x": "\ud800"}))),
+        use(lambda s: s.post(Finding("ereport.x", Evidence(HOST_TARGET, "f", -1), "info"))),
+        use(lambda s: s.post("ereport.x")),  # type: ignore[arg-type]
+        use(lambda s: s.put("b", 5)),  # type: ignore[arg-type]
+        use(lambda s: each(range(limits.BUFFER_LIMIT + 1), lambda n: s.put(f"b{n}", b""))),
+        use(lambda s: s.count("n", 10**5000)),
+        use(lambda s: s.count("n", 1.5)),  # type: ignore[arg-type]
+        use(lambda s: each((1, 2), lambda n: s.count("n", (1 << 63) - n))),
+        use(lambda s: each(range(limits.STATISTIC_LIMIT + 1), lambda n: s.count(f"n{n}"))),
+        use(lambda s: s.serd("e", 10**400, 1.0)),
+        use(lambda s: s.serd("e", 3, float("nan"))),
+        use(lambda s: s.serd("e", 3, -1.0)),
+        use(lambda s: s.serd(b"e", 3, 1.0)),  # type: ignore[arg-type]
+        use(lambda s: s.serd("e", 3, 1.0).record(ereport(0, count=10**400))),
+        use(lambda s: s.serd("e", 3, 1.0).record(ereport(0, seq="1"))),
+        use(lambda s: s.arm("t", float("inf"))),
+        use(lambda s: s.arm(["t"], 1)),  # type: ignore[arg-type]
+        use(lambda s: s.open_case("c").add_ereport(ereport(0, seq=1 << 70))),
+        use(lambda s: s.open_case("c").add_ereport(ereport(0, uuid="\ud800"))),
+        use(lambda s: s.open_case("c").add_ereport(None)),  # type: ignore[arg-type]
+        use(lambda s: s.open_case("c").add_suspect(suspect(location="x" * 100_000))),
+        use(lambda s: s.open_case("c").add_suspect(suspect(certainty=float("nan")))),  # type: ignore[arg-type]
+        use(lambda s: s.open_case("c").solve("x" * 100_000, severity="Major", urgency="now")),
     ],
 )
 def test_misuse_is_refused_and_harms_nobody(desk: Desk, misuse: Callable[[Services], object]) -> None:
