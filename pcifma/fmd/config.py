@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -110,11 +110,14 @@ def properties(config: Config, manifest: Manifest) -> tuple[dict[str, PropertyVa
     return found, mistakes
 
 
-def check_modules(config: Config, manifests: Mapping[str, Manifest]) -> list[str]:
-    """The mistakes in `modules`: plugins that are not there, properties that they do not have, values of the wrong type."""
+def check_modules(config: Config, manifests: Mapping[str, Manifest], *, unknown: Collection[str] = ()) -> list[str]:
+    """The mistakes in `modules`: plugins that are not there, properties that they do not have, values of the wrong type.
+
+    Of plugins that are *unknown*, present but not readable, nothing is said.
+    """
     mistakes = []
     for name, said in config.modules.items():
-        if name not in manifests:
+        if name not in manifests and name not in unknown:
             files = sorted({str(raw.file) for raw in said.values()}) or [str(config.files[-1])]
             mistakes += [f"{file}: $.modules.{name}: no such plugin{_near(name, manifests)}" for file in files]
     for manifest in manifests.values():

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import selectors
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from pcifma.access.seam import Machine
 from pcifma.access.uevent import Uevents
@@ -62,7 +64,7 @@ Say = Callable[[str], None]
 class Setup:
     """What a daemon is made of. *keeper* and *readers* are None where the source is no live machine, or nobody is root.
 
-    *trusted*: uids that may own plugin directories.
+    *trusted*: uids that may own plugin directories. *file*: the configuration file that the command line named.
     """
 
     config: Config
@@ -72,6 +74,7 @@ class Setup:
     readers: Readers | None
     trusted: frozenset[int]
     nursery: Nursery | None = None
+    file: Path | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ class Daemon:
         self.programs = Programs(loop)
         self.consent = Consent(setup.machine)
         self.running: Running | None = None
-        self.waiting = ""
+        self.waiting = self._trouble = ""
         self._own: list[Ereport] = []
         self._number = 0
         self._stopping = False
@@ -105,12 +108,14 @@ class Daemon:
         self._settle_ns = _NEVER_NS
         self._changed: set[Bdf] = set()
         self._open_ns = self._keep_house_ns = self.clock.boot_ns()
-        self.each_while: list[Callable[[], None]] = [OFFSPRING.reap]
+        self.each_while: list[Callable[[], None]] = [OFFSPRING.reap, self.roster.tend]
+        self.reload: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. LogError where the log is another daemon's, or a newer version's."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.on_signal(number, self.stop)
+        self.loop.on_signal(signal.SIGHUP, self.reload)
         if self.setup.keeper is not None:
             self.loop.add(self.setup.keeper.fileno(), selectors.EVENT_READ, self._keeper_gone)
         uevents = self._listen()
@@ -179,29 +184,30 @@ class Daemon:
 
     def _open(self) -> None:
         try:
-            size, faults, cases = (int(self.setup.config.number(f"log.{name}")) for name in ("size", "faults", "cases"))
-            limits = Limits(database_bytes=size, fault_bytes=faults, cases=cases)
-            log = Log.open(self.setup.paths.log, clock=self.clock, report=self.say, limits=limits)
+            log = Log.open(self.setup.paths.log, clock=self.clock, report=self.say, limits=limits_of(self.setup.config))
         except LogUnavailableError as err:
-            if str(err) != self.waiting:
-                self.say(f"{err}; nothing is looked at until then")
-            self.waiting = str(err)
-            self._open_ns = self.clock.boot_ns() + _RETRY_NS
-            self.notify.ready(f"waiting for storage: {err}")
+            self._wait(err)
             return
-        self.waiting = ""
-        self._begin(log)
+        try:
+            self._begin(log)
+        except (LogUnavailableError, sqlite3.OperationalError) as err:  # it opened, and failed then
+            log.close()
+            self._wait(err)
+
+    def _wait(self, err: Exception) -> None:
+        if str(err) != self.waiting:
+            self.say(f"{err}; nothing is looked at until then")
+        self.waiting = str(err)
+        self._open_ns = self.clock.boot_ns() + _RETRY_NS
+        self.notify.ready(f"waiting for storage: {err}")
 
     def _begin(self, log: Log) -> None:
         setup = self.setup
-        fabric = build(setup.machine)
-        acknowledger = self._acknowledger()
         sources = self.roster.prepare()
-        fast_ns, slow_ns = (int(setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
-        duty = Duty(fast_ns, slow_ns, self.consent.allows, automatic=setup.config.flag("clear"))
         lookout = Lookout(
-            setup.machine, fabric, sources, log, streams=self.roster.streams(), duty=duty, readers=setup.readers, acknowledger=acknowledger
-        )
+            setup.machine, build(setup.machine), sources, log, streams=self.roster.streams(),
+            duty=self.duty(), readers=setup.readers, acknowledger=self._acknowledger(),
+        )  # fmt: skip
         facts = setup.machine.host
         house = House(setup.machine, lookout, log, self.programs, self.started_ns)
         engine = Engine(
@@ -211,8 +217,8 @@ class Daemon:
         lookout.mark = planned.mark
         drills = Drills(engine, log, self.author, self.clock)
         house.planned, house.drills = planned, drills
-        self.running = Running(log, lookout, engine, drills, planned)
         self.roster.attach(lookout.poller, engine)
+        self.running, self.waiting = Running(log, lookout, engine, drills, planned), ""
         log.on_commit = partial(self.loop.post, self._durable)
         self._pump_ns = self.clock.boot_ns()
         self._look(self.running)
@@ -224,6 +230,11 @@ class Daemon:
         who: dict[str, str | int] = {"uid": work.uid, "pid": work.pid}
         self.post("maintenance", {"id": work.id, "state": state, "what": work.what, "why": work.why, "until": work.until, **who})
         self._log_own()
+
+    def duty(self) -> Duty:
+        """How to look, as the configuration has it now."""
+        fast_ns, slow_ns = (int(self.setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
+        return Duty(fast_ns, slow_ns, self.consent.allows, automatic=self.setup.config.flag("clear"))
 
     def _acknowledger(self) -> Acknowledger | None:
         machine = self.setup.machine
@@ -253,12 +264,21 @@ class Daemon:
         # As much as there is, but looks come first.
         end_s = time.monotonic() + _PUMP_BUDGET_S
         self._pump_ns = _NEVER_NS
-        while running.engine.pump():
-            if time.monotonic() > end_s:
+        try:
+            while running.engine.pump(until_s=end_s):
+                if time.monotonic() > end_s:
+                    self._pump_ns = 0
+                    break
+            if running.drills.check():
                 self._pump_ns = 0
-                break
-        if running.drills.check():
-            self._pump_ns = 0
+        except LogUnavailableError as err:
+            self._note_trouble(str(err))
+            self._pump_ns = self.clock.boot_ns() + _RETRY_NS
+
+    def _note_trouble(self, text: str) -> None:
+        if text != self._trouble:
+            self.say(text)
+        self._trouble = text
 
     def _log_own(self) -> None:
         if self.running is None or not self._own:
@@ -295,6 +315,12 @@ class Daemon:
             running.engine.topo(running.lookout.fabric)
             self._pump_ns = 0
 
+    def rebuild(self) -> None:
+        """Take every Function anew: what may be read of them has changed."""
+        if self.running is not None:
+            self._changed |= set(self.running.lookout.fabric.functions)
+            self._rescan(self.running)
+
     def _keeper_gone(self) -> None:
         keeper = self.setup.keeper
         if keeper is None or keeper.check():
@@ -325,3 +351,9 @@ class Daemon:
             self.roster.close()
             if running is not None:
                 running.log.close()
+
+
+def limits_of(config: Config) -> Limits:
+    """How large the log may become."""
+    size, faults, cases = (int(config.number(f"log.{name}")) for name in ("size", "faults", "cases"))
+    return Limits(database_bytes=size, fault_bytes=faults, cases=cases)

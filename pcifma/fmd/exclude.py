@@ -31,10 +31,14 @@ class Excluding(Mapping[Bdf, ConfigSpace]):
 
     def __init__(self, inner: Mapping[Bdf, ConfigSpace], texts: Iterable[str], host: Host) -> None:
         self._inner, self._host = inner, host
+        self._untouched: dict[Bdf, UntouchedSpace] = {}
+        self.name(texts)
+
+    def name(self, texts: Iterable[str]) -> None:
+        """From now on it is *texts* that are left alone; ValueError."""
         named = [excluded(text) for text in texts]
         self._addresses = {one for one in named if isinstance(one, Bdf)}
         self._kinds = {one for one in named if not isinstance(one, Bdf)}
-        self._untouched: dict[Bdf, UntouchedSpace] = {}
 
     def __getitem__(self, bdf: Bdf) -> ConfigSpace:
         space = self._inner[bdf]

@@ -122,6 +122,10 @@ class Lookout:
         """Boot time of the next look."""
         return self.poller.due_ns
 
+    def keep_pace(self) -> None:
+        """The duty has changed: look as often as it says, from now on."""
+        self.poller.pace(self.duty.fast_ns, self.duty.slow_ns)
+
     def look(self, extra: Iterable[Ereport] = ()) -> bool:
         """Look, and hand what was found to the log; False if the log takes nothing now. *extra* ereports go along."""
         clock = self.machine.clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 
@@ -22,6 +23,10 @@ class Notify:
     def ready(self, status: str) -> None:
         """The daemon is up."""
         self._send(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """The configuration is being read again; `ready` says when that is done."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def looked(self, status: str) -> None:
         """A look has been completed: the only thing that feeds the watchdog."""

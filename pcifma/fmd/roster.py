@@ -8,11 +8,11 @@ from __future__ import annotations
 import selectors
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pcifma.errors import PcifmaError, PluginError
+from pcifma.errors import LogUnavailableError, PcifmaError, PluginError
 from pcifma.fmd import config as configuration
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.plugin import ChildPlugin
@@ -23,6 +23,7 @@ from pcifma.fmd.engine.module import Registration
 from pcifma.fmd.loop import Loop
 from pcifma.fmd.path import Paths
 from pcifma.plugin import loader
+from pcifma.plugin.guard import line
 from pcifma.plugin.manifest import Manifest
 from pcifma.poll.poller import Poller
 
@@ -43,23 +44,31 @@ class Candidate:
         return self.manifest.name
 
 
-def candidates(config: Config, paths: Paths, *, trusted: frozenset[int]) -> tuple[dict[str, Candidate], list[str]]:
-    """All plugins that can be found, by name, and what is wrong with the others. *trusted*: uids that may own plugin directories."""
-    found: dict[str, Candidate] = {}
-    complaints: list[str] = []
-    for origin, path in _places(config, paths, complaints):
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The plugins that can be found, by name; *complaints* about others, of which *refused* are the directories' names."""
+
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+
+
+def find(config: Config, paths: Paths, *, trusted: frozenset[int]) -> Found:
+    """What there is to load. *trusted*: uids that may own plugin directories."""
+    found = Found()
+    for origin, path in _places(config, paths, found.complaints):
         try:
             if origin == "directory":
                 loader.check_owner(path, trusted)
             candidate = Candidate(loader.read_manifest(path), origin, path)
-        except PluginError as err:
-            complaints.append(str(err))
+        except (PcifmaError, OSError) as err:
+            found.complaints.append(str(err))
+            found.refused.add(path.name)
             continue
-        if candidate.name in found:
-            complaints.append(f"{path}: plugin {candidate.name} is there already, from {found[candidate.name].path}: rename one of them")
-            continue
-        found[candidate.name] = candidate
-    return found, complaints
+        first = found.candidates.setdefault(candidate.name, candidate)
+        if first is not candidate:
+            found.complaints.append(f"{path}: plugin {candidate.name} is there already, from {first.path}: rename one of them")
+    return found
 
 
 def _places(config: Config, paths: Paths, complaints: list[str]) -> Iterator[tuple[loader.Origin, Path]]:
@@ -78,11 +87,17 @@ def _places(config: Config, paths: Paths, complaints: list[str]) -> Iterator[tup
 
 def check(config: Config, paths: Paths, *, trusted: frozenset[int]) -> list[str]:
     """What is wrong with the plugins and with what the configuration says of them."""
-    found, complaints = candidates(config, paths, trusted=trusted)
-    mistakes = configuration.check_modules(config, {name: candidate.manifest for name, candidate in found.items()})
-    unknown = [name for name in config.texts("plugins.disable") if name not in found]
+    found = find(config, paths, trusted=trusted)
+    return [*found.complaints, *misconfigured(config, paths, found)]
+
+
+def misconfigured(config: Config, paths: Paths, found: Found) -> list[str]:
+    """What is wrong with what the configuration says of the plugins. Of one that is refused, nothing can be said."""
+    manifests = {name: candidate.manifest for name, candidate in found.candidates.items()}
+    mistakes = configuration.check_modules(config, manifests, unknown=found.refused)
+    unknown = [name for name in config.texts("plugins.disable") if name not in manifests.keys() | found.refused]
     where = config.files[-1] if config.files else paths.config
-    return [*complaints, *mistakes, *(f"{where}: $.plugins.disable: no plugin {name}" for name in unknown)]
+    return [*mistakes, *(f"{where}: $.plugins.disable: no plugin {name}" for name in unknown)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,7 @@ class _Held:
     candidate: Candidate
     plugin: loader.Plugin | ChildPlugin | None = None
     why: str = ""
+    since: int | None = None
 
 
 class Roster:
@@ -126,50 +142,83 @@ class Roster:
         self._engine: Engine | None = None
 
     def prepare(self) -> list[loader.Plugin | ChildPlugin]:
-        """Load whatever is found and not disabled; the sources, for a poller. What cannot be loaded is said, and stays away."""
-        found, complaints = candidates(self._config, self._paths, trusted=self._trusted)
-        for complaint in complaints:
-            self._say(complaint)
+        """Find what there is and load what is built in; the sources, for a poller. What cannot be loaded is said, and stays away.
+
+        Third-party plugins follow with `attach`: looking does not wait for their processes.
+        """
+        found = Found() if self._held else self._find()  # storage failed after the first time: they are here
         disabled = self._config.texts("plugins.disable")
-        for candidate in found.values():
+        for candidate in found.candidates.values():
             if candidate.name not in disabled:
-                self._prepare(candidate)
+                held = self._held[candidate.name] = _Held(candidate)
+                if candidate.origin == "built-in":
+                    self._try(held, self._load_now)
         return [held.plugin for held in self._held.values() if held.plugin is not None and held.candidate.manifest.kind == "source"]
+
+    def _find(self) -> Found:
+        found = find(self._config, self._paths, trusted=self._trusted)
+        for complaint in found.complaints:
+            self._say(complaint)
+        return found
 
     def streams(self) -> tuple[str, ...]:
         """The Host streams that the sources listen to."""
-        sources = (held.candidate.manifest for held in self._held.values() if held.plugin is not None)
+        sources = (held.candidate.manifest for held in self._held.values())
         return tuple(dict.fromkeys(stream for manifest in sources for stream in manifest.streams))
 
-    def _prepare(self, candidate: Candidate) -> None:
-        held = self._held[candidate.name] = _Held(candidate)
+    def _load_now(self, held: _Held) -> None:
+        self._hold(held, self._start(held.candidate))
+
+    def _try(self, held: _Held, step: Callable[[_Held], None]) -> None:
+        # One plugin that cannot be had keeps no other away.
         try:
-            self._hold(held, self._start(candidate))
+            step(held)
+        except LogUnavailableError:
+            raise
         except PcifmaError as err:
-            held.why = str(err)
-            self._say(held.why)
+            self._refuse(held, err)
+
+    def _refuse(self, held: _Held, err: PcifmaError) -> None:
+        held.why = str(err)
+        self._say(held.why)
+        self._end(held)
 
     def attach(self, poller: Poller, engine: Engine) -> None:
         """From now on sources go to *poller* and modules to *engine*: those that are prepared, and those loaded later."""
         self._poller, self._engine = poller, engine
+        since = engine.log.committed
+        waiting = []
         for held in self._held.values():
-            if held.plugin is not None and held.candidate.manifest.kind == "module":
-                self._register(held)
+            if held.plugin is None and not held.why:
+                waiting.append(held)
+            elif held.plugin is not None and held.candidate.manifest.kind == "module":
+                self._try(held, self._register)
+        if waiting:
+            for held in waiting:
+                held.since = since  # as if it had been there from the start
+            threading.Thread(target=self._load_each, args=(waiting,), name="load", daemon=True).start()
 
     def load(self, name: str, done: Callable[[PcifmaError | None], None]) -> None:
         """Load the plugin *name*, found anew; *done* is called on the loop's thread. PluginError if it is loaded or not there."""
         held = self._held.get(name)
         if held is not None and self._status(held) != "failed":
             raise PluginError(f"plugin {name} is {self._status(held)} already: unload it first")
-        found, complaints = candidates(self._config, self._paths, trusted=self._trusted)
-        candidate = found.get(name)
+        found = find(self._config, self._paths, trusted=self._trusted)
+        candidate = found.candidates.get(name)
         if candidate is None:
-            related = [text for text in complaints if name in text]
-            raise PluginError(related[0] if related else f"no plugin {name}: there is {', '.join(sorted(found))}")
+            related = [text for text in found.complaints if name in text]
+            raise PluginError(related[0] if related else f"no plugin {name}: there is {', '.join(sorted(found.candidates))}")
         if held is not None:
             self.unload(name)
-        held = self._held[name] = _Held(candidate)
+        self._load_later(candidate, done)
+
+    def _load_later(self, candidate: Candidate, done: Callable[[PcifmaError | None], None]) -> None:
+        held = self._held[candidate.name] = _Held(candidate)
         threading.Thread(target=self._load, args=(held, done), name="load", daemon=True).start()
+
+    def _load_each(self, waiting: list[_Held]) -> None:
+        for held in waiting:
+            self._load(held, lambda err: None if err is None else self._say(str(err)))
 
     def _load(self, held: _Held, done: Callable[[PcifmaError | None], None]) -> None:
         # Off the loop's thread: starting a process and importing what it needs takes its time.
@@ -183,6 +232,7 @@ class Roster:
 
     def _failed(self, held: _Held, err: PcifmaError, done: Callable[[PcifmaError | None], None]) -> None:
         held.why = str(err)
+        self._end(held)
         done(err)
 
     def _loaded(self, held: _Held, plugin: loader.Plugin | ChildPlugin, done: Callable[[PcifmaError | None], None]) -> None:
@@ -198,6 +248,40 @@ class Roster:
             return
         done(None if self._status(held) == "active" else PluginError(self._why(held)))
 
+    def reconfigure(self, config: Config) -> list[str]:
+        """Load, let go and load again what *config* says otherwise; what is done, in a few words each.
+
+        A plugin that is loading just now stays as it is, and is named.
+        """
+        old, self._config = self._config, config
+        found, done = self._find(), []
+        disabled = config.texts("plugins.disable")
+        wanted = {name: candidate for name, candidate in found.candidates.items() if name not in disabled}
+        for name, held in list(self._held.items()):
+            if self._same(held, wanted.get(name), old):
+                continue
+            if self._status(held) == "loading":
+                done.append(f"plugin {name} is still loading: send SIGHUP again")
+                continue
+            self.unload(name)
+            done += [] if name in wanted else [f"plugin {name} unloaded"]
+        for name in sorted(wanted.keys() - self._held.keys()):
+            self._load_later(wanted[name], self._say_failure)
+            done.append(f"plugin {name} loaded")
+        return done
+
+    def _say_failure(self, err: PcifmaError | None) -> None:
+        if err is not None:
+            self._say(str(err))
+
+    # True where nothing that *held* was made of has changed. A failed one is tried again.
+    def _same(self, held: _Held, candidate: Candidate | None, old: Config) -> bool:
+        if candidate != held.candidate or self._status(held) == "failed":
+            return False
+        values = [configuration.properties(config, candidate.manifest)[0] for config in (old, self._config)]
+        limits = [_limits(config) for config in (old, self._config)] if candidate.origin != "built-in" else [None, None]
+        return values[0] == values[1] and limits[0] == limits[1]
+
     def unload(self, name: str) -> None:
         """Let the plugin *name* go; its cases and what it has checkpointed stay. PluginError if there is none."""
         held = self._held.get(name)
@@ -208,6 +292,16 @@ class Roster:
         elif self._poller is not None and held.candidate.manifest.kind == "source":
             self._poller.unload(name)
         del self._held[name]
+        self._end(held)
+
+    def tend(self) -> None:
+        """End the processes of plugins that were set aside: nobody calls them any more."""
+        for held in self._held.values():
+            if isinstance(held.plugin, ChildPlugin) and not held.plugin.child.dead and self._status(held) == "failed":
+                held.why = self._why(held)
+                self._end(held)
+
+    def _end(self, held: _Held) -> None:
         if isinstance(held.plugin, ChildPlugin):
             if not held.plugin.child.dead:
                 self._loop.remove(held.plugin.child.fileno())
@@ -234,8 +328,7 @@ class Roster:
             return loader.load(candidate.path, candidate.origin)
         if self._nursery is None:
             raise PluginError(f"plugin {candidate.name}: no process can be started for it here")
-        limits = Limits(int(self._config.number("child.memory")), self._config.number("child.deadline"))
-        return ChildPlugin.start(candidate.manifest, (candidate.path, candidate.origin), self._nursery, limits)
+        return ChildPlugin.start(candidate.manifest, (candidate.path, candidate.origin), self._nursery, _limits(self._config))
 
     def _hold(self, held: _Held, plugin: loader.Plugin | ChildPlugin) -> None:
         held.plugin = plugin
@@ -260,7 +353,9 @@ class Roster:
         manifest = held.candidate.manifest
         values, _ = configuration.properties(self._config, manifest)
         self._engine.register(
-            Registration(manifest.name, manifest.version, held.plugin.open, tuple(manifest.subscribe), values, manifest.planned)
+            Registration(
+                manifest.name, manifest.version, held.plugin.open, tuple(manifest.subscribe), values, manifest.planned, since=held.since
+            )
         )
 
     def _status(self, held: _Held) -> Status:
@@ -275,5 +370,9 @@ class Roster:
         if self._engine is not None and name in self._engine.modules:
             return self._engine.modules[name].failed
         guards = [w.guard for w in self._poller.watchers if w.plugin is held.plugin] if self._poller is not None else []
-        return next((str(guard.failed) for guard in guards if guard.failed is not None), "")
+        return next((line(guard.failed) for guard in guards if guard.failed is not None), "")
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(int(config.number("child.memory")), config.number("child.deadline"))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from pcifma.errors import DaemonError, PcifmaError, UsageError
+from pcifma.errors import DaemonError, LogUnavailableError, PcifmaError, UsageError
 from pcifma.fmd.loop import Loop
 
 VERSION = 1
@@ -124,7 +125,7 @@ class Server:
     def __init__(
         self, loop: Loop, sock: socket.socket, verbs: Mapping[str, Verb], *, clients: int, audit: Audit, now_ns: Callable[[], int]
     ) -> None:
-        self._loop, self._sock, self._verbs, self._limit = loop, sock, verbs, clients
+        self._loop, self._sock, self._verbs, self.limit = loop, sock, verbs, clients
         self._audit, self._now_ns = audit, now_ns
         self._clients: set[_Client] = set()
         self.requests = self.refused = 0
@@ -153,11 +154,11 @@ class Server:
         client = _Client(sock, Peer(pid, uid, gid), self._now_ns())
         self._clients.add(client)
         self._loop.add(sock.fileno(), selectors.EVENT_READ, lambda: self._serve(client))
-        if len(self._clients) > self._limit:
+        if len(self._clients) > self.limit:
             self._make_room(client)
-        if len(self._clients) > self._limit:
+        if len(self._clients) > self.limit:
             client.closing = True
-            self._fail(client, DaemonError(f"{self._limit} connections are open: try again"))
+            self._fail(client, DaemonError(f"{self.limit} connections are open: try again"))
             self._flush(client)
 
     def _make_room(self, newcomer: _Client) -> None:
@@ -203,6 +204,8 @@ class Server:
             self._fail(client, UsageError(f"not a request: {err}"))
         except PcifmaError as err:
             self._fail(client, err)
+        except sqlite3.Error as err:
+            self._fail(client, _unreadable(err))
         else:
             self._result(client, result)
 
@@ -263,6 +266,9 @@ class Server:
             except PcifmaError as err:
                 client.rows = None
                 self._fail(client, err)
+            except sqlite3.Error as err:
+                client.rows = None
+                self._fail(client, _unreadable(err))
         if client.rows is None:
             self._next(client)
 
@@ -291,3 +297,7 @@ class Server:
         self._clients.discard(client)
         self._loop.remove(client.sock.fileno())
         client.sock.close()
+
+
+def _unreadable(err: sqlite3.Error) -> PcifmaError:
+    return LogUnavailableError(f"the log cannot be read: {err}; free or repair the storage, then ask again")

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import importlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,8 @@ from pcifma.fmd.loop import Loop
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.pace import PacedClock
 from pcifma.fmd.path import Paths
-from pcifma.fmd.roster import check
+from pcifma.fmd.reload import Reload
+from pcifma.fmd.roster import find, misconfigured
 from pcifma.fmd.socket import Server, bind
 from pcifma.regs.bdf import Bdf
 
@@ -79,6 +81,7 @@ def main(order: str, nursery: Nursery) -> int:
 
 def run(order: Order, nursery: Nursery) -> None:
     """Start, run, stop. PcifmaError if it cannot start."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload; the configuration is about to be read
     paths = Paths(Path(order.root))
     config = configuration.read(paths, None if order.config is None else Path(order.config))
     trusted = frozenset({0} if os.geteuid() == 0 else {0, os.geteuid()})
@@ -90,10 +93,11 @@ def run(order: Order, nursery: Nursery) -> None:
         nursery.drop(who.uid, who.gid, load=preload(who))
         privilege.drop(who)
         os.umask(0o027)
-        configuration.fail(check(config, paths, trusted=trusted))
-        machine, readers = guarded(machine, order.source, config, keeper)
+        configuration.fail(misconfigured(config, paths, find(config, paths, trusted=trusted)))
+        machine, readers, exclude = guarded(machine, order.source, config, keeper)
         announce(config, machine, keeper)
-        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery), sock)
+        file = None if order.config is None else Path(order.config)
+        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery, file), sock, exclude)
 
 
 def settle_user(config: Config, paths: Paths) -> privilege.Identity:
@@ -183,18 +187,19 @@ def keeper_for(machine: Machine, source: str | None, config: Config, paths: Path
     return keeper
 
 
-def guarded(machine: Machine, source: str | None, config: Config, keeper: KeeperClient | None) -> tuple[Machine, Readers | None]:
+def guarded(
+    machine: Machine, source: str | None, config: Config, keeper: KeeperClient | None
+) -> tuple[Machine, Readers | None, Excluding | None]:
     """*machine* read through the keeper's descriptors, with deadlines, and without what the operator excludes."""
     if machine.kind not in ("live", "sysfs"):
-        return machine, None
+        return machine, None, None
     readers = Readers(config.number("poll.deadline"))
     host = machine.host if keeper is None else KeptHost(machine.host, keeper)
     configs: Mapping[Bdf, ConfigSpace] = machine.configs
     if keeper is not None:
         configs = SysfsConfigs(_LIVE_SYS if source is None else Path(source), opener=opener(keeper))
-    if config.texts("poll.exclude"):
-        configs = Excluding(configs, config.texts("poll.exclude"), host)
-    return machine.but(configs=GuardedConfigs(configs, readers), host=host), readers
+    exclude = Excluding(configs, config.texts("poll.exclude"), host)
+    return machine.but(configs=GuardedConfigs(exclude, readers), host=host), readers, exclude
 
 
 def opener(keeper: KeeperClient) -> Callable[[str], int]:
@@ -210,7 +215,7 @@ def announce(config: Config, machine: Machine, keeper: KeeperClient | None) -> N
         say("clear: true has no effect: only a daemon started by root writes status bits back")
 
 
-def serve(setup: Setup, sock: socket.socket) -> None:
+def serve(setup: Setup, sock: socket.socket, exclude: Excluding | None) -> None:
     """Run the daemon with its control socket."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     loop = Loop(setup.machine.clock)
@@ -220,6 +225,7 @@ def serve(setup: Setup, sock: socket.socket) -> None:
         now_ns=SystemClock().boot_ns,
     )  # fmt: skip
     daemon.each_while.append(server.sweep)
+    daemon.reload = Reload(daemon, server, exclude)
     try:
         daemon.run()
     finally:

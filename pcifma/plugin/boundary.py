@@ -7,7 +7,6 @@ Guard around the call, it sets that plugin aside. What passed is of the API's ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import TypeVar, get_args
@@ -63,7 +62,7 @@ def finding(given: object) -> Finding:
         raise PluginError(f"{given.class_}: residue {_shown(given.residue)} is no truth value")
     number(given.count, 1, NUMBER_LIMIT, f"{given.class_}: count")
     payload = _payload(given.class_, given.payload)
-    return given if payload is given.payload else replace(given, payload=payload)
+    return given if payload is given.payload else given._replace(payload=payload)
 
 
 def event(given: object) -> Ereport:

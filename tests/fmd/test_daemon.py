@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, configure, daemon
+from support.foreign import plugin
 from support.sysfs import CARD, CORRECTABLE_STATUS, DEVICE_STATUS, PORT, Sysfs
 
 from pcifma.errors import DaemonError
@@ -21,23 +19,6 @@ from pcifma.event.ereport import Ereport
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: privileges are dropped, the keeper is started")
 BAD_TLP = 1 << 6
 FAST = "poll: {interval: 100ms, slow_interval: 300ms}\n"
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory that the daemon's own user can reach."""
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def tree(root: Path) -> Sysfs:
-    tree = Sysfs(root / "sys")
-    for path in (root / "sys").rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return tree
 
 
 def latch(tree: Sysfs) -> None:
@@ -179,6 +160,7 @@ def children(pid: int) -> list[str]:
 def test_keeper_and_plugins_end_with_a_killed_daemon(root: Path, tree: Sysfs) -> None:
     plugin(root, "calm", "return ()")
     with daemon(root, *source(tree)) as running:
+        assert running.plugins()["calm"]["status"] == "active"
         pids = children(running.process.pid)
         assert len(pids) == 3  # keeper, nursery, plugin
         running.stop(signal.SIGKILL)
@@ -194,37 +176,6 @@ def end(pid: int) -> None:
         return
     assert select.select([handle], [], [], 20)[0], f"process {pid} lives on"
     os.close(handle)
-
-
-IMPORTS = "import os, signal, sys, time\nfrom pcifma.plugin import *\n"
-SOURCE = """
-def watches(fabric, host):
-    for f in fabric:
-        yield Watch(Target.function(f.bdf), Location.parse("CAP_EXP+a.w"), tier="fast")
-def normalise(now, before):
-    BODY
-"""
-MODULE = """
-class M:
-    def recv(self, event):
-        BODY
-    def timeout(self, timer, data): pass
-    def close(self): pass
-    def stats(self): return {}
-    def topo(self, fabric): pass
-def open(services): return M()
-"""
-
-
-def plugin(root: Path, name: str, body: str, *, kind: str = "source", subscribe: str = "[]") -> Path:
-    """A third-party plugin below the root's plugin directory."""
-    path = root / "etc/pcifma/plugins" / name
-    path.mkdir(parents=True)
-    (path / "plugin.yaml").write_text(f"{{name: {name}, version: '1', api: 1, kind: {kind}, subscribe: {subscribe}}}")
-    (path / "plugin.py").write_text(IMPORTS + (SOURCE if kind == "source" else MODULE).replace("BODY", body))
-    for each in (path, *path.iterdir(), *(p for p in path.parents if root in p.parents)):
-        each.chmod(0o755 if each.is_dir() else 0o644)
-    return path
 
 
 BAD = {
@@ -270,7 +221,7 @@ def test_module_that_misbehaves_is_set_aside_and_looks_go_on(root: Path, tree: S
 def test_plugin_that_cannot_be_loaded_is_said_and_the_rest_runs(root: Path, tree: Sysfs) -> None:
     path = plugin(root, "broken", "return (")
     with daemon(root, *source(tree)) as running:
-        rows = {row["name"]: row for row in running.ask("config")}
+        rows = running.plugins()
 
     assert "SyntaxError" in rows["broken"]["why"]
     assert str(path.name) in running.said

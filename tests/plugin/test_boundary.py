@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,11 +43,11 @@ BAD_VALUES = (1 << 53, -(1 << 70), 10**5000, 1.5, float("nan"), b"x", "\udcff", 
 
 
 def changed(**changes: Any) -> Finding:
-    return replace(GOOD, **changes)
+    return GOOD._replace(**changes)
 
 
 def at(**changes: Any) -> Finding:
-    return replace(GOOD, evidence=replace(GOOD.evidence, **changes))
+    return GOOD._replace(evidence=GOOD.evidence._replace(**changes))
 
 
 BAD_FINDINGS = [
@@ -131,16 +130,16 @@ def test_flood_ends_after_one_more_than_the_limit() -> None:
 
 
 BAD_WATCHES: list[Callable[[], object]] = [
-    *(lambda v=v: replace(WATCH, mask=v) for v in (-1, 1 << 32, 1.0, None, RUDE)),
-    *(lambda v=v: replace(WATCH, hold=v) for v in (-1.0, float("nan"), float("inf"), "1", None, RUDE)),
-    *(lambda v=v: replace(WATCH, when=v) for v in ("never", None, RUDE)),
-    *(lambda v=v: replace(WATCH, tier=v) for v in ("turbo", None, RUDE)),
-    *(lambda v=v: replace(WATCH, reads=v) for v in ([Read(STATUS)], (STATUS,), (Read(RUDE),), (Read(STATUS, RUDE),))),
-    lambda: replace(WATCH, reads=(Read(STATUS, None, RUDE),)),
-    *(lambda v=v: replace(WATCH, facts=v) for v in (["a"], (1,), ("\ud800",), "text", ("x" * 5000,))),
-    *(lambda v=v: replace(WATCH, location=v) for v in ("ECAP_AER+4.l", 4, Location("", 5000, 4), RUDE)),
-    *(lambda v=v: replace(WATCH, behind=v) for v in ("x", RUDE)),
-    *(lambda v=v: replace(WATCH, target=v) for v in (None, "host", Target("function", "x"), Bdf(0, 4, 0, 0))),
+    *(lambda v=v: WATCH._replace(mask=v) for v in (-1, 1 << 32, 1.0, None, RUDE)),
+    *(lambda v=v: WATCH._replace(hold=v) for v in (-1.0, float("nan"), float("inf"), "1", None, RUDE)),
+    *(lambda v=v: WATCH._replace(when=v) for v in ("never", None, RUDE)),
+    *(lambda v=v: WATCH._replace(tier=v) for v in ("turbo", None, RUDE)),
+    *(lambda v=v: WATCH._replace(reads=v) for v in ([Read(STATUS)], (STATUS,), (Read(RUDE),), (Read(STATUS, RUDE),))),
+    lambda: WATCH._replace(reads=(Read(STATUS, None, RUDE),)),
+    *(lambda v=v: WATCH._replace(facts=v) for v in (["a"], (1,), ("\ud800",), "text", ("x" * 5000,))),
+    *(lambda v=v: WATCH._replace(location=v) for v in ("ECAP_AER+4.l", 4, Location("", 5000, 4), RUDE)),
+    *(lambda v=v: WATCH._replace(behind=v) for v in ("x", RUDE)),
+    *(lambda v=v: WATCH._replace(target=v) for v in (None, "host", Target("function", "x"), Bdf(0, 4, 0, 0))),
     lambda: None,
     lambda: STATUS,
 ]
@@ -160,7 +159,7 @@ def test_good_watches_pass_and_shared_reads_are_checked_once() -> None:
     ("endless", "what"),
     [
         (itertools.repeat(WATCH), "watches in one call"),
-        ((replace(WATCH, target=Target("cpu", str(n))) for n in range(5000)), "no Functions"),
+        ((WATCH._replace(target=Target("cpu", str(n))) for n in range(5000)), "no Functions"),
     ],
 )
 def test_too_many_watches_are_refused(endless: Iterator[Watch], what: str) -> None:
@@ -195,7 +194,7 @@ ANYTHING = st.recursive(
 def test_whatever_passes_can_be_logged(class_: Any, severity: Any, count: Any, bit: Any, value: Any) -> None:
     fields: list[dict[str, Any]] = [
         {"class_": class_}, {"severity": severity}, {"count": count}, {"payload": {"x": value}}, {"payload": value}, {"residue": value},
-        {"evidence": replace(GOOD.evidence, bit=bit)}, {"evidence": replace(GOOD.evidence, location=value)},
+        {"evidence": GOOD.evidence._replace(bit=bit)}, {"evidence": GOOD.evidence._replace(location=value)},
     ]  # fmt: skip
     author = Author(SimulatedClock(), host="h", boot="b")
     for changes in fields:

@@ -63,6 +63,11 @@ class Daemon:
         target = self.status()["looks"] + more
         self.until(lambda: self.status()["looks"] >= target, f"look {target}")
 
+    def plugins(self) -> dict[str, dict[str, str]]:
+        """What `config` says of each plugin, by name, once none is loading any more."""
+        self.until(lambda: all(row["status"] != "loading" for row in self.ask("config")), "every plugin's start")
+        return {row["name"]: row for row in self.ask("config")}
+
     def log(self) -> Reader:
         """The log, read as any member of its group may."""
         return Reader(open_readonly(self.paths.log))

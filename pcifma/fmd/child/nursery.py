@@ -79,6 +79,9 @@ class Nursery:
 
     def spawn(self, line: socket.socket) -> int:
         """The process id of a new process that has *line*; PluginError if there is none to be had."""
+        return OFFSPRING.start(lambda: self._spawn(line))
+
+    def _spawn(self, line: socket.socket) -> int:
         try:
             socket.send_fds(self._sock, [_TELL.pack(_ONE_MORE, 0, 0, 0)], [line.fileno()])
             (pid,) = _PID.unpack(self._sock.recv(_PID.size))
@@ -86,7 +89,6 @@ class Nursery:
             raise PluginError(f"no process for another plugin can be started ({err}): restart pcifma fmd") from err
         if pid <= 0:
             raise PluginError("no process for another plugin can be started: too many run already")
-        OFFSPRING.add(pid)
         return int(pid)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -88,4 +88,4 @@ class Group:
         for target in targets:
             self.forgotten.add(target)
             self.baselines.pop(target, None)
-            self.latched.update((key, replace(row, standing=False)) for key, row in self.latched.items() if key[0] == target)
+            self.latched.update((key, row._replace(standing=False)) for key, row in self.latched.items() if key[0] == target)

@@ -157,6 +157,10 @@ class Log:
         """Wait until all that was appended before is durable."""
         return self.append(Batch(boot_ns=0)).wait(timeout_s)
 
+    def resize(self, limits: Limits) -> Ticket:
+        """Keep within *limits* from now on."""
+        return self.do(lambda store: store.resize(limits))
+
     def check(self) -> None:
         """A reader has found the log damaged: have the writer look, and begin a new one if that is so."""
         self.do(Store.check)

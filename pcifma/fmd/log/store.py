@@ -90,6 +90,12 @@ class Store:
             self._open.connection.close()
             self._open = None
 
+    def resize(self, limits: Limits) -> None:
+        """Keep within *limits* from now on."""
+        self._limits = limits
+        if self._open is not None:
+            self._open.retention.limits = limits
+
     def check(self) -> None:
         """Somebody has found the log damaged: look, and have the next commit begin a new one if it is."""
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -88,7 +87,7 @@ def test_forgotten_target_keeps_its_occurrences_and_nothing_of_it_stands(log: Lo
     commit(log, latched=(fall, rise, other), baselines=(Baseline("card", BOOT, 1),))
     assert log.reader().latched() == [fall, rise, other]
     commit(log, forgotten=("card",))
-    assert (log.reader().latched(), log.reader().baselines()) == ([fall, replace(rise, standing=False), other], [])
+    assert (log.reader().latched(), log.reader().baselines()) == ([fall, rise._replace(standing=False), other], [])
 
 
 def test_forgetting_and_seeing_again_in_one_group_keeps_the_new_row(log: Log) -> None:
