@@ -209,7 +209,7 @@ class Daemon:
             duty=self.duty(), readers=setup.readers, acknowledger=self._acknowledger(),
         )  # fmt: skip
         facts = setup.machine.host
-        house = House(setup.machine, lookout, log, self.programs, self.started_ns)
+        house = House(setup.machine, lookout, log, self.programs, self.roster, self.started_ns)
         engine = Engine(
             log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house
         )

@@ -15,8 +15,9 @@ from pcifma.fmd.log.row import wall_of
 from pcifma.fmd.lookout import Lookout
 from pcifma.fmd.maintain import Planned
 from pcifma.fmd.program import Programs
+from pcifma.fmd.roster import Roster
 from pcifma.platform.coverage import Coverage
-from pcifma.plugin.status import LogStatus, Looks, Status
+from pcifma.plugin.status import LogStatus, Looks, ModuleStatus, Status
 from pcifma.poll.standing import Standings
 
 _FRESH_NS = 600_000_000_000  # drivers and services come and go without a change of the fabric
@@ -30,6 +31,7 @@ class House:
     lookout: Lookout
     log: Log
     programs: Programs
+    roster: Roster
     started_ns: int
     planned: Planned | None = None
     drills: Drills | None = None
@@ -38,7 +40,7 @@ class House:
     _judged: tuple[str, int] = field(default=("", 0))
 
     def status(self) -> Status:
-        """The daemon's counts, modules and cases left out."""
+        """The daemon's counts; of plugins, the sources."""
         count, log = self.lookout.count, self.log
         return Status(
             version=__version__,
@@ -58,6 +60,9 @@ class House:
             log=LogStatus(folded=log.counters["folded"], errors=log.counters["errors"], trouble=log.trouble),
             maintenance=self.planned is not None and bool(self.planned.active),
             last_drill_ns=None if self.drills is None or self.drills.last is None else wall_of(self.drills.last.time),
+            modules=tuple(
+                ModuleStatus(name=row.name, version=row.version, failed=row.why) for row in self.roster.rows() if row.kind == "source"
+            ),
             latched=tuple(self._standings.now(self.lookout.poller.targets(), self.lookout.poller.latched)),
         )
 

@@ -47,6 +47,8 @@ _LIVE_SYS = Path("/sys")
 _LOCK_MODE = 0o644
 _STREAMS = ("aer_event", "uevent")
 _LOADED_LATER = ("yaml", "pcifma.platform.survey", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
+# What built-in plugins load when they are configured.
+_LOADED_FOR = {"prometheus": ("ipaddress", "prometheus_client", "prometheus_client.openmetrics.exposition")}
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ def run(order: Order, nursery: Nursery) -> None:
         machine = machine_of(order.source)
         keeper = keeper_for(machine, order.source, config, paths)
         listen(machine)
-        nursery.drop(who.uid, who.gid, load=preload(who))
+        nursery.drop(who.uid, who.gid, load=preload(who, config))
         privilege.drop(who)
         os.umask(0o027)
         configuration.fail(misconfigured(config, paths, find(config, paths, trusted=trusted)))
@@ -117,12 +119,16 @@ def settle_user(config: Config, paths: Paths) -> privilege.Identity:
     return who
 
 
-def preload(who: privilege.Identity) -> bool:
+def preload(who: privilege.Identity, config: Config) -> bool:
     """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library; True if so."""
     if who.is_current or privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK):
         return False
     for name in _LOADED_LATER:
         importlib.import_module(name)
+    for module in config.modules:
+        for name in _LOADED_FOR.get(module, ()):
+            with contextlib.suppress(ImportError):  # the plugin itself says what is missing
+                importlib.import_module(name)
     return True
 
 

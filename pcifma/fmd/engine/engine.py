@@ -257,9 +257,9 @@ class Engine:
 
     def status(self) -> Status:
         """The daemon's counts, with how modules and cases are."""
-        return msgspec.structs.replace(
-            self.house.status(), modules=census.modules(self.modules.values()), cases=census.cases(self.docket)
-        )
+        daemon = self.house.status()
+        modules = (*daemon.modules, *census.modules(self.modules.values()))
+        return msgspec.structs.replace(daemon, modules=modules, cases=census.cases(self.docket))
 
     def commit(self) -> bool:
         """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""

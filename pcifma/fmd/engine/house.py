@@ -25,7 +25,7 @@ class House(Protocol):
     """The daemon around the engine. Everything is called on the loop's thread."""
 
     def status(self) -> Status:
-        """The daemon's counts; modules and cases are the engine's to add."""
+        """The daemon's counts, its sources among the modules; the engine adds its own modules and the cases."""
 
     def coverage(self) -> Iterable[Coverage]:
         """Who would hear an error of each Function."""
