@@ -96,6 +96,7 @@ def run(log: Path, query: Query, form: Layout, *, follow: bool = False, files: S
     """Print what *query* keeps; 0, or 3 if some events could not be read."""
     tail, damaged = Tail(log, files), 0
     rounds = _followed(tail) if follow else iter((tail.news(),))
+    tail.ready()
     if form.title:
         click.echo(form.title)
     for found in rounds:

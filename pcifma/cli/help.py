@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pcifma.cli.article import Article, about, articles
 from pcifma.errors import UsageError
 from pcifma.event.code import message_code
 from pcifma.plugin.data import load_data
@@ -21,7 +22,7 @@ def command(code: str) -> int:
     """The knowledge article of a message code (as PCIEX-8000-0A), offline."""
     directory = builtin_directory() / _DIAGNOSIS
     classes = classes_of(code.upper(), load_data(directory / "rules.yaml")["codes"])
-    for line in _words(code.upper(), classes, load_data(directory / "articles.yaml")):
+    for line in _words(code.upper(), about(classes, articles())):
         click.echo(line)
     return 0
 
@@ -35,12 +36,12 @@ def classes_of(code: str, dictionaries: Mapping[str, Mapping[Any, list[str]]]) -
     raise UsageError(f"{code} is no code of this version: `pcifma faulty` prints them, as PCIEX-8000-0A")
 
 
-def _words(code: str, classes: list[str], articles: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    yield f"{code}  {' + '.join(classes)}"
-    if len(classes) > 1:
+def _words(code: str, found: list[Article]) -> Iterator[str]:
+    yield f"{code}  {' + '.join(article.class_ for article in found)}"
+    if len(found) > 1:
         yield "One of these is so; `pcifma faulty` says how sure that is, and where:"
-    for class_ in classes:
-        article = articles[class_]
-        yield f"\n{class_}"
-        for title, key in (("What", "what"), ("Impact", "impact"), ("Do", "action")):
-            yield f"  {title:<7} {article[key]}"
+    for article in found:
+        yield f"\n{article.class_}"
+        yield f"  {'What':<7} {article.what}"
+        yield f"  {'Impact':<7} {article.impact}"
+        yield f"  {'Do':<7} {article.action}"

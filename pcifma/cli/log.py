@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from pcifma.fmd.engine.case import CaseRecord, load
 from pcifma.fmd.log.reader import Reader
 from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.path import Paths
+
+CLOSED = ("REPAIRED", "RESOLVED", "DISCARDED")
 
 
 @contextmanager
@@ -26,6 +29,17 @@ def reader(root: Path) -> Iterator[Reader]:
 def cases(log: Reader) -> list[CaseRecord]:
     """Every case that the log keeps and that was ever published, oldest first."""
     return [case for case in map(load, log.cases()) if case.diag_time]
+
+
+def is_open(case: CaseRecord) -> bool:
+    """True while a suspect of it is faulty."""
+    return case.state not in CLOSED and case.faulty
+
+
+def host_of(log: Reader) -> str:
+    """The host that wrote the log, or this one where the log is empty."""
+    newest = log.events(log.last() - 1, 1)
+    return newest[-1].event.host if newest else socket.gethostname()
 
 
 def find(log: Reader, text: str) -> CaseRecord:

@@ -1,14 +1,13 @@
-"""The `pcifma` command: finds the verb's file, catches every PcifmaError once, and turns it into an exit status."""
+"""The `pcifma` command: finds the verb's file."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 
 import click
 
 from pcifma import __version__
-from pcifma.errors import PcifmaError
+from pcifma.cli.edge import run_and_exit
 
 # One row a verb: its file below pcifma/cli, and what `pcifma --help` says of it. A verb is imported only when it is used.
 VERBS: dict[str, str] = {
@@ -42,9 +41,6 @@ VERBS: dict[str, str] = {
     "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",
 }
 
-EXIT_TROUBLE = 2
-EXIT_INTERRUPTED = 130
-
 
 class Verbs(click.Group):
     """A group whose commands are the rows of VERBS; `pcifma/cli/<verb>.py` has the click command `command`."""
@@ -74,27 +70,6 @@ def pcifma() -> None:
     """Find PCIe errors that no interrupt will ever report, and say which part is at fault."""
 
 
-def _complaint(err: click.ClickException) -> str:
-    # One line: what is wrong, and which help tells more. A command without words gets the help itself.
-    text, context = err.format_message(), err.ctx if isinstance(err, click.UsageError) else None
-    if context is not None and text == context.get_help():
-        return text
-    more = f": see {context.command_path} --help" if context is not None else ""
-    return f"pcifma: {' '.join(text.split()).rstrip('.')}{more}"
-
-
 def run(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 nothing found, 1 found, 2 trouble, 3 could not look everywhere, 130 interrupted."""
-    try:
-        status = pcifma.main(args=argv, prog_name="pcifma", standalone_mode=False)
-    except click.exceptions.Abort:
-        status = EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
-    except click.ClickException as err:
-        print(_complaint(err), file=sys.stderr)
-        status = EXIT_TROUBLE
-    except PcifmaError as err:
-        print(f"pcifma: {err}", file=sys.stderr)
-        status = EXIT_TROUBLE
-    sys.exit(status if isinstance(status, int) else 0)
+    run_and_exit(pcifma, "pcifma", argv)

@@ -57,6 +57,11 @@ class Tail:
         self._archives: dict[Path, _Archive] = {path: _Archive(path, 0, needed=True) for path in files}
         self._after = 0
 
+    def ready(self) -> None:
+        """LogError if there is nothing to read from."""
+        for path in [self._log] if self._log is not None else list(self._archives):
+            open_readonly(path).close()
+
     def news(self) -> Iterator[Found]:
         """What has come since the last call, in log order. LogError if a file cannot be read."""
         if self._log is None:

@@ -17,9 +17,9 @@ from pcifma.event.case import Urgency
 from pcifma.event.identity import utc
 from pcifma.fmd.clearing import Clearing
 from pcifma.fmd.daemon import Daemon, Running
-from pcifma.fmd.engine.verdict import Verdict, judge
+from pcifma.fmd.engine.verdict import Verdict, flush, judge
 from pcifma.fmd.log.archive import LogName
-from pcifma.fmd.log.purge import Purged, purge
+from pcifma.fmd.log.purge import Purged, forget, purge
 from pcifma.fmd.log.ticket import Ticket
 from pcifma.fmd.maintain import Work
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
@@ -51,6 +51,7 @@ class Control:
             "maintain-end": Verb(self._maintain_end, changes=True),
             "maintain-list": Verb(self._maintain_list),
             "drill": Verb(self._drill, changes=True),
+            "flush": Verb(self._flush, changes=True),
             "purge": Verb(self._purge, changes=True),
             "load": Verb(self._load, changes=True),
             "unload": Verb(self._unload, changes=True),
@@ -189,6 +190,11 @@ class Control:
         ticket.then(lambda done: loop.post(lambda: later.settle(done.error or result)))
         return later
 
+    def _flush(self, arguments: Arguments, peer: Peer) -> Later:
+        running, what = self._running(), _text(arguments, "what", "which resource")
+        keys = flush(running.engine.docket, what)
+        return self._once_durable(running.log.do(lambda store: forget(store, keys)), {"flushed": len(keys)})
+
     def _purge(self, arguments: Arguments, peer: Peer) -> Later:
         running, loop, later = self._running(), self._daemon.loop, Later()
         done: list[Purged] = []
@@ -210,7 +216,7 @@ class Control:
         def done(err: PcifmaError | None) -> None:
             later.settle({"loaded": name} if err is None else err)
 
-        self._daemon.roster.load(name, done)
+        self._daemon.roster.load(name, done, path=str(arguments.get("path", "")))
         return later
 
     def _unload(self, arguments: Arguments, peer: Peer) -> dict[str, str]:

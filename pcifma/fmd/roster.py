@@ -198,8 +198,10 @@ class Roster:
                 held.since = since  # as if it had been there from the start
             threading.Thread(target=self._load_each, args=(waiting,), name="load", daemon=True).start()
 
-    def load(self, name: str, done: Callable[[PcifmaError | None], None]) -> None:
-        """Load the plugin *name*, found anew; *done* is called on the loop's thread. PluginError if it is loaded or not there."""
+    def load(self, name: str, done: Callable[[PcifmaError | None], None], *, path: str = "") -> None:
+        """Load the plugin *name*, found anew, and at *path* if that is said; *done* is called on the loop's thread. PluginError if it is
+        loaded, or not there.
+        """
         held = self._held.get(name)
         if held is not None and self._status(held) != "failed":
             raise PluginError(f"plugin {name} is {self._status(held)} already: unload it first")
@@ -208,6 +210,8 @@ class Roster:
         if candidate is None:
             related = [text for text in found.complaints if name in text]
             raise PluginError(related[0] if related else f"no plugin {name}: there is {', '.join(sorted(found.candidates))}")
+        if path and candidate.path.resolve() != Path(path).resolve():
+            raise PluginError(f"plugin {name} is at {candidate.path}: plugins come from the directories that the configuration names")
         if held is not None:
             self.unload(name)
         self._load_later(candidate, done)

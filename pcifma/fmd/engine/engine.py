@@ -233,7 +233,9 @@ class Engine:
         """What the daemon counts of module *name*: since it was loaded, and (cases open, bytes held) now."""
         module = self._module(name)
         services = module.services
-        held = {"open": len(self.docket.of(name)), "state_bytes": services.state_bytes, "buffer_bytes": services.buffered_bytes}
+        age_ns = time.monotonic_ns() - module.loaded_ns
+        held = {"state_bytes": services.state_bytes, "buffer_bytes": services.buffered_bytes}
+        held |= {"age_ns": age_ns, "open": len(self.docket.of(name))}
         return module.statistics.as_dict() | held
 
     def own_statistics(self, name: str) -> dict[str, int]:

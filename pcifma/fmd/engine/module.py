@@ -80,6 +80,7 @@ class Loaded:
         self.instance: Module | None = None
         self._saved = (-1, "")
         self._accepted = self._taken_ns = 0
+        self.loaded_ns = time.monotonic_ns()
 
     @property
     def unsaved(self) -> bool:

@@ -62,3 +62,15 @@ def _refuse_same_part(fabric: Fabric, named: list[Resource]) -> None:
         now = present.get(place(entry.target))
         if now is not None and serial != "-" and part(now) == part(entry.target):
             raise DaemonError(f"{entry.suspect.device}: serial {serial} is still there: say `repaired` if it was mended")
+
+
+def flush(docket: Docket, what: str) -> list[tuple[int, int]]:
+    """Forget what is known of the resource that *what* names and that is faulty no more: the entries (case, n) that went. DaemonError."""
+    named = {key: entry for key, entry in docket.cache.entries.items() if what in _names(entry)}
+    if not named:
+        raise DaemonError(f"nothing is known of {what!r}")
+    if any(entry.state in FAULTY for entry in named.values()):
+        raise DaemonError(f"{what} is faulty: say repaired, replaced or acquit of it first")
+    for key in named:
+        del docket.cache.entries[key]
+    return list(named)

@@ -6,6 +6,7 @@ Nothing else is touched, and nothing is counted as retired: what was injected ne
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ class Purged:
     ereports: int
     lists: int
     cases: tuple[int, ...] = ()
+
+
+def forget(store: Store, resources: Sequence[tuple[int, int]]) -> None:
+    """Drop these entries (case, n) of the resource cache. On the log's thread."""
+    connection = store.opened().connection
+    with transaction(connection):
+        connection.executemany("DELETE FROM resource WHERE case_id = ? AND n = ?", resources)
 
 
 def purge(store: Store) -> Purged:
