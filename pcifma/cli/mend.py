@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pcifma.cli.daemon import connect, plain, root_option
+from pcifma.cli.text import plural
 
 
 def mending(verb: str, status: str, about: str) -> click.Command:
@@ -22,7 +23,12 @@ def mending(verb: str, status: str, about: str) -> click.Command:
         if not changed:
             click.echo(f"{plain(what)}: nothing of it is faulty any more; nothing was changed")
         for row in changed:
-            click.echo(f"case {plain(row['case'])}: {plain(row['device'])} {plain(row['class'])} is {status}")
+            note = f" ({plain(row['note'])})" if row.get("note") else ""
+            click.echo(f"case {plain(row['case'])}: {plain(row['device'])} {plain(row['class'])} is {status}{note}")
+        if latched := max((row.get("latched", 0) for row in changed), default=0):
+            verbs = ("stays", "hides") if latched == 1 else ("stay", "hide")
+            bits = f"{plural(latched, 'bit')} {verbs[0]} latched there and {verbs[1]} repeats"
+            click.echo(f"{bits}: pcifma clear {plain(changed[0]['case'])[:8]}")
         return 0
 
     return command

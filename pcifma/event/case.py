@@ -25,7 +25,7 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A case event; *uuid* is the case's, *event* this event's own. Suspects come most certain first."""
+    """A case event; *uuid* is the case's, *event* its own. Suspects most certain first. *follows*: the case repaired there."""
 
     class_: ListClass = msgspec.field(name="class")
     version: int = 1
@@ -42,4 +42,5 @@ class ListEvent(msgspec.Struct, frozen=True, kw_only=True):
     fault_list: list[Suspect] = msgspec.field(name="fault-list")
     ereports: list[str]
     rules: str | msgspec.UnsetType = msgspec.UNSET
+    follows: str | msgspec.UnsetType = msgspec.UNSET
     injected: bool | msgspec.UnsetType = msgspec.UNSET

@@ -16,8 +16,10 @@ from pcifma.errors import PcifmaError, PluginError, UsageError
 from pcifma.event.case import Urgency
 from pcifma.event.identity import utc
 from pcifma.fmd.clearing import Clearing
+from pcifma.fmd.concern import functions_of, with_partners
 from pcifma.fmd.daemon import Daemon, Running
-from pcifma.fmd.engine.verdict import Verdict, flush, judge
+from pcifma.fmd.engine.cache import Resource
+from pcifma.fmd.engine.verdict import Verdict, flush, judge, spoken
 from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.log.purge import Purged, forget, purge
 from pcifma.fmd.log.ticket import Ticket
@@ -225,12 +227,34 @@ class Control:
         self._daemon.roster.unload(name)
         return {"unloaded": name}
 
-    def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> list[dict[str, str]]:
-        engine, what, suspect = self._running().engine, str(arguments.get("what", "")), str(arguments.get("suspect", ""))
-        judged = judge(engine.docket, engine.fabric, suspect or what, verdict, case=what if suspect else "")
-        engine.commit()
-        uuids = {case.record.id: case.uuid for case in engine.docket.cases.values()}
-        return [{"case": uuids.get(r.case, ""), "device": r.suspect.device, "class": r.suspect.class_} for r in judged]
+    def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
+        running, what, suspect = self._running(), str(arguments.get("what", "")), str(arguments.get("suspect", ""))
+        docket = running.engine.docket
+        judged = judge(docket, running.engine.fabric, suspect or what, verdict, case=what if suspect else "")
+        notes = [spoken(entry, verdict) for entry in judged]
+        for entry, note in zip(judged, notes, strict=True):
+            docket.remark(entry.case, f"{verdict} {entry.suspect.device} by uid {peer.uid} pid {peer.pid}{f': {note}' if note else ''}")
+        running.engine.commit()
+        latched = self._rebase(running, judged) if verdict != "acquitted" else 0
+        uuids = {case.record.id: case.uuid for case in docket.cases.values()}
+        return [
+            {"case": uuids.get(r.case, ""), "device": r.suspect.device, "class": r.suspect.class_, "note": note, "latched": latched}
+            for r, note in zip(judged, notes, strict=True)
+        ]
+
+    def _rebase(self, running: Running, judged: list[Resource]) -> int:
+        # A new baseline of all that the case concerns; how many bits stay latched there that nobody will clear.
+        fabric, numbers = running.lookout.fabric, {entry.case for entry in judged}
+        reader = running.log.reader()
+        try:
+            cases = [case.record for case in running.engine.docket.cases.values() if case.record.id in numbers]
+            concerned = [functions_of(case, reader, fabric) for case in cases]
+        finally:
+            reader.close()
+        functions = with_partners(frozenset().union(*concerned), fabric)
+        running.lookout.rebase(functions)
+        self._daemon.look_now()
+        return running.lookout.latched(functions)
 
     def _running(self) -> Running:
         running = self._daemon.running

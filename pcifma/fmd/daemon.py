@@ -211,8 +211,9 @@ class Daemon:
         facts = setup.machine.host
         house = House(setup.machine, lookout, log, self.programs, self.roster, self.started_ns)
         engine = Engine(
-            log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house
-        )
+            log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house,
+            probation_ns=int(setup.config.number("probation") * 1e9),
+        )  # fmt: skip
         planned = Planned(log, self.clock, setup.machine.boot, self._tell_of_work)
         lookout.mark = planned.mark
         drills = Drills(engine, log, self.author, self.clock)
@@ -246,6 +247,11 @@ class Daemon:
     def _acknowledged(self, outcome: Outcome) -> None:
         if self.running is not None:
             self.running.lookout.outcome(outcome)
+
+    def look_now(self) -> None:
+        """Look before anything else happens, if storage has taken the log."""
+        if self.running is not None:
+            self._look(self.running)
 
     def _look(self, running: Running) -> None:
         own, self._own = self._own, []

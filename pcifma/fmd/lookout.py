@@ -23,7 +23,7 @@ from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import identity
-from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Claim, Outcome, unfinished
+from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Claim, Outcome, has_row, unfinished
 from pcifma.fmd.claim import ordered, shadows, standing
 from pcifma.fmd.deadline import Readers, Wanted
 from pcifma.fmd.log.batch import Batch, FabricSnapshot, Position
@@ -37,6 +37,7 @@ from pcifma.poll.poller import Look, Poller
 from pcifma.poll.target import Sourced
 from pcifma.poll.triage import BatchReader
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.table import Location
 
 # A look between two writes to one Function would take the Device Status bit for one that nothing explains: wait so long for them.
 ACK_PATIENCE_NS = 200_000_000
@@ -251,7 +252,21 @@ class Lookout:
         claims += shadows(self.poller, claims)
         return self.acknowledger.prepare(claims, partial(self.duty.may_clear, self.fabric), look.when.wall_ns)
 
-    # What an operator orders.
+    # What an operator says and orders.
+
+    def rebase(self, functions: Iterable[Bdf]) -> None:
+        """A repair was made there: what is latched at the next look, at once, is the new baseline and no news."""
+        for bdf in functions:
+            self.poller.examine(bdf, rebase=True)
+        self.poller.due_ns = self.machine.clock.boot_ns()
+
+    def latched(self, functions: Iterable[Bdf]) -> int:
+        """How many bits stand there that hide their repeats: those that could be written back, and are not by the daemon itself."""
+        claims = [claim for bdf in functions for claim in standing(self.poller, bdf) if not self._clears(bdf)]
+        return sum(isinstance(evidence.location, Location) and has_row(evidence.location) for _, evidence in claims)
+
+    def _clears(self, bdf: Bdf) -> bool:
+        return self.acknowledger is not None and self.duty.automatic and self.duty.may_clear(self.fabric, bdf)
 
     def order(self, order: Order) -> None:
         """Look at its Functions whole, at once, and write back what is logged of them then."""

@@ -141,9 +141,11 @@ class Poller:
         """What is looked at, as it was seen last."""
         return self._targets
 
-    def examine(self, bdf: Bdf) -> None:
-        """Look at the Function whole next time: its status was cleared, and may be set again by then."""
-        self._unlooked |= {i for i, target in enumerate(self._targets) if target.subject.target == Target.function(bdf)}
+    def examine(self, bdf: Bdf, *, rebase: bool = False) -> None:
+        """Look at the Function whole next time: its status was cleared. *rebase*: what is latched then is a new baseline, and no news."""
+        for index in (i for i, target in enumerate(self._targets) if target.subject.target == Target.function(bdf)):
+            self._unlooked.add(index)
+            self._targets[index].rebased |= rebase
 
     def look(self) -> Look:
         """Look now: news since the last look, in the order of contract 1.1."""
@@ -319,7 +321,7 @@ class Poller:
             occurrence = self.latched.rise(subject.identity, str(evidence.location), evidence.bit, look.when.wall_ns)
             word = None if isinstance(evidence.location, str) else now.word(evidence.location, evidence.target)
             seen = self._seen(target, look.when, fast=target.is_fast(evidence.location))
-            finding = described(one.finding, word)
+            finding = target.told(described(one.finding, word))
             event = maker.ereport(finding, subject, seen, occurrence=occurrence, plugin=one.plugin, sources=one.sources)
             look.ereports.append(timed(event, one, look.when) if one.heard else event)
             if one.read:
@@ -333,7 +335,7 @@ class Poller:
     def _remember(self, index: int, now: Snapshot, look: Look) -> None:
         target = self._targets[index]
         saturated = target.is_saturated()
-        target.before, target.looked, target.whole_ns, target.left_ns = now, True, look.when.wall_ns, None
+        target.before, target.looked, target.whole_ns, target.left_ns, target.rebased = now, True, look.when.wall_ns, None, False
         for triage in self._triage.values():
             triage.note(index, target)
         if target.is_saturated() != saturated:
@@ -344,9 +346,9 @@ class Poller:
         identity = target.subject.identity
         if target.whole_ns is None:
             baseline = self.latched.baseline(identity)
-            return Seen(when, baseline.last_look_ns if baseline else None, not self.latched.seen_this_boot(identity))
+            return Seen(when, baseline.last_look_ns if baseline else None, target.rebased or not self.latched.seen_this_boot(identity))
         last = self._last_look_ns if fast else self._last_slow_ns
-        return Seen(when, target.left_ns or max(target.whole_ns, last or 0), False)
+        return Seen(when, target.left_ns or max(target.whole_ns, last or 0), target.rebased)
 
     def _place(self, target: Watched, finding: Finding) -> tuple[int, str, int]:
         location, function = finding.evidence.location, target.subject.function
@@ -356,10 +358,8 @@ class Poller:
 
     def _facts_changed(self, target: Watched) -> bool:
         before = target.before
-        if before is None:
-            return False
-        now = self._facts.of(target.subject, target.triggers)
-        return any(content != before.facts.get(path) for path, content in now.items())
+        now = self._facts.of(target.subject, target.triggers) if before is not None else {}
+        return before is not None and any(content != before.facts.get(path) for path, content in now.items())
 
     def _absent(self, target: Watched, reason: str) -> str:
         function = target.subject.function

@@ -10,7 +10,7 @@ from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.module import Source
-from pcifma.plugin.watch import Snapshot, Target, Watch
+from pcifma.plugin.watch import Finding, Snapshot, Target, Watch
 from pcifma.poll.counter import counted
 from pcifma.poll.ereport import Subject
 from pcifma.poll.snapshot import Plan, Planner
@@ -41,7 +41,7 @@ class Watched:
     """One target. *facts* go with its snapshots; those of *triggers* are looked at by themselves; *counting*: it has counters.
     *since*: boot time (ns) at which a held watch became true, *ripe* when it was last looked at for that. *unread*: why it was
     not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*: wall time of its last
-    snapshot.
+    snapshot. *rebased*: the next one is a new baseline.
     """
 
     subject: Subject
@@ -57,11 +57,19 @@ class Watched:
     left_ns: int | None = None
     whole_ns: int | None = None
     looked: bool = False
+    rebased: bool = False
 
     def inherit(self, old: Watched) -> None:
         """Go on from *old*, the same target in the fabric before."""
         self.before, self.since, self.ripe = old.before, old.since, old.ripe
         self.unread, self.left_ns, self.whole_ns, self.looked = old.unread, old.left_ns, old.whole_ns, old.looked
+        self.rebased = old.rebased
+
+    def told(self, finding: Finding) -> Finding:
+        """*finding* as it is published: after a repair it is part of the new baseline, and no error that came since."""
+        if not self.rebased:
+            return finding
+        return finding._replace(severity="info", payload={**finding.payload, "baseline": "repair"})
 
     def watchers(self) -> list[Watcher]:
         """The sources that watch this target, each once, in order."""

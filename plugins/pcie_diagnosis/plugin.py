@@ -50,8 +50,11 @@ class Diagnosis:
         self._window_s = float(str(services.properties.get("window", 5.0)))
 
     def recv(self, event: Ereport | ListEvent) -> None:
-        """Take one ereport."""
-        if isinstance(event, ListEvent) or event.residue:
+        """Take one ereport, or a repair."""
+        if isinstance(event, ListEvent):
+            self._begin_anew(event)
+            return
+        if event.residue:
             return
         if event.class_ == DRILL:
             self._drill(event)
@@ -90,6 +93,26 @@ class Diagnosis:
         no_part = {"asru": "", "fru": "", "location": "", "resource": resource}
         case.add_suspect(Suspect(class_=DRILL_FAULT, certainty=100, status="faulty", device=event.device, **no_part))
         case.solve(self._code(frozenset({DRILL_FAULT})), severity="Minor", urgency=str(event.payload.get("urgency", "never-mind")))
+
+    def _begin_anew(self, event: ListEvent) -> None:
+        # What was counted of a part before its repair says nothing of it after.
+        fabric = self._services.fabric
+        mended = [suspect for suspect in event.fault_list if suspect.status in ("repaired", "replaced")]
+        devices = {suspect.device for suspect in mended}
+        for device in sorted(devices):
+            function = find(fabric, device)
+            for lower in (function, *fabric.children(function)) if function is not None else ():
+                for way in ("down", "up"):
+                    of = Direction(str(lower.bdf), way)
+                    if self._services.get(f"link:{of}") is not None:
+                        self._services.put(f"link:{of}", _encode(Tally()))
+            part = home(fabric, device)
+            if events := self._events(part):
+                self._services.put(f"{DUE}{part}", _encode([kept for kept in events if kept.device not in devices]))
+        for suspect in mended:
+            for fault in self._rules.faults:
+                if fault.serd is not None and fault.class_ == suspect.class_:
+                    self._services.serd(f"{fault.id}:{suspect.device}", fault.serd.n, fault.serd.t_s).reset()
 
     # Corrected errors of links.
 

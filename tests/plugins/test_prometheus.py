@@ -149,7 +149,7 @@ def test_dropped_events_of_a_module_are_counted(desk: Desk, tmp_path: Path) -> N
 def test_repaired_part_is_no_fault_any_more(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "pcifma.prom"
     load(desk, "prometheus", textfile=str(file))
-    desk.engine.docket.probation_ns = 3600 * SECOND
+    desk.engine.docket.probation.lasts_ns = 3600 * SECOND
     uuid = case(desk, suspect())
     assert at(exported(desk, file), "pcifma_fault_certainty_ratio") == 1
     desk.engine.docket.set_status(desk.engine.docket.cases[uuid], {0: "repaired"})

@@ -18,7 +18,7 @@
 | 5 | CLOSE_WAIT, CLOSED | settled after 3 | list.isolated, if an agent isolated |
 | 6 | CLOSED, REPAIRED | repair of the last faulty suspect | list.repaired, probation begins |
 | 7 | CLOSE_WAIT, REPAIRED | settled after 4 | list.repaired, probation begins |
-| 8 | REPAIRED, RESOLVED | probation over; resolve, by an agent or operator | list.resolved, evidence released |
+| 8 | REPAIRED, RESOLVED | quiet probation over, or the case that followed is resolved | list.resolved, evidence released |
 | 9 | CLOSE_WAIT, gone | settled after 2 | evidence released |
 
 Settled: the owning module has taken all that was logged when the closing began, so that late evidence of the same fault lands in
@@ -59,7 +59,9 @@ class CaseRecord(msgspec.Struct, kw_only=True):
 
     *id* is its number in this log, *key* the module's name for it. *more* counts evidence beyond what is kept. *posted* numbers
     its list events. *closing* is what CLOSE_WAIT leads to, once the owner's cursor has reached *close_seq*. *probation_wall_ns* is
-    when REPAIRED becomes RESOLVED. *opened_wall_ns*, *repaired_wall_ns* in ns since 1970 (0: not yet).
+    when REPAIRED becomes RESOLVED (in the boot *probation_boot*: at *probation_boot_ns*). *follows* is the repaired case at whose place
+    this one came up while it was on probation, *followed_by* the other way round. *remarks* are what operators said, a line each.
+    *opened_wall_ns*, *repaired_wall_ns* in ns since 1970 (0: not yet).
     """
 
     id: int
@@ -81,6 +83,11 @@ class CaseRecord(msgspec.Struct, kw_only=True):
     close_seq: int = 0
     repaired_wall_ns: int = 0
     probation_wall_ns: int = 0
+    probation_boot: str = ""
+    probation_boot_ns: int = 0
+    follows: str = ""
+    followed_by: str = ""
+    remarks: list[str] = []
     injected: bool = False
 
     @property
@@ -147,5 +154,6 @@ def list_event(case: CaseRecord, class_: ListClass, *, event: str, host: str, ti
         fault_list=list(case.suspects),
         ereports=list(ereports),
         rules=case.rules or msgspec.UNSET,
+        follows=case.follows or msgspec.UNSET,
         injected=True if case.injected else msgspec.UNSET,
     )

@@ -6,7 +6,7 @@ dispatched from the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,14 +15,15 @@ from pcifma.access.seam import Clock
 from pcifma.errors import PluginError
 from pcifma.event.case import ListClass, ListEvent, SuspectStatus
 from pcifma.event.identity import name_uuid, utc
-from pcifma.fmd.engine.cache import Resource, ResourceCache
+from pcifma.fmd.engine.cache import Resource, ResourceCache, place
 from pcifma.fmd.engine.case import FAULTY, OPEN, PUBLISHED, CaseRecord, Closing, SuspectKey, list_event, load, suspect_key
 from pcifma.fmd.engine.handle import Case
+from pcifma.fmd.engine.probation import DAY_NS, Probation, first_places
 from pcifma.fmd.log.batch import CaseRow, ResourceRow
 
-DAY_NS = 86_400 * 1_000_000_000
 # After a repair a case stays under watch for a day before it is resolved.
 PROBATION_NS = DAY_NS
+REMARKS = 64
 # So many resolved cases are still known by their uuid: as many as the log keeps by default.
 RESOLVED_KNOWN = 1000
 
@@ -45,7 +46,13 @@ class Docket:
     """Cases by uuid, and the resource cache that their suspects fill."""
 
     def __init__(
-        self, *, host: str, clock: Clock, committed: Callable[[], int], target_of: Callable[[str], str], probation_ns: int = PROBATION_NS
+        self,
+        *,
+        host: str,
+        clock: Clock,
+        committed: Callable[[], int],
+        target_of: Callable[[str], str],
+        probation: Probation | None = None,
     ) -> None:
         self.cache = ResourceCache()
         self.changes = Changes()
@@ -53,7 +60,7 @@ class Docket:
         self._by_id: dict[int, Case] = {}
         self._last_id = 0
         self._resolved: dict[str, int] = {}
-        self.probation_ns = probation_ns
+        self.probation = probation or Probation(clock, "", PROBATION_NS)
         self._host = host
         self._clock = clock
         self._target_of = target_of
@@ -147,6 +154,7 @@ class Docket:
             self._merge(case, old)
             return
         record.move("SOLVED")
+        self._follow(case)
         record.diag_time = utc(self._clock.wall_ns())
         for n in range(len(record.suspects)):
             self._remember(case, n)
@@ -154,6 +162,17 @@ class Docket:
         self._index(case)
         self.post(case, "list.suspect")
         self.on_solved(record.module)
+
+    # What comes up where a repair was made, while that is on probation, says so; the newest such repair counts.
+    def _follow(self, case: Case) -> None:
+        record = case.record
+        places = first_places(record.suspects, [self._target_of(suspect.device) for suspect in record.suspects])
+        for old in sorted((self.cases[key] for key in self._on_probation), key=lambda old: -old.record.repaired_wall_ns):
+            blamed = {place(entry.target) for (number, _), entry in self.cache.entries.items() if number == old.record.id}
+            if places & blamed and not record.injected:
+                record.follows, old.record.followed_by = old.uuid, case.uuid
+                self.touch(old)
+                return
 
     # A repeated diagnosis tells nobody twice; by the same module, it narrows the list to what both blame.
     def _merge(self, new: Case, old: Case) -> None:
@@ -246,8 +265,7 @@ class Docket:
     def _repaired(self, case: Case) -> None:
         record = case.record
         record.move("REPAIRED")
-        record.repaired_wall_ns = self._clock.wall_ns()
-        record.probation_wall_ns = record.repaired_wall_ns + self.probation_ns
+        self.probation.begin(record)
         self._index(case)
         self.post(case, "list.repaired")
 
@@ -257,14 +275,24 @@ class Docket:
 
     def resolve_due(self) -> None:
         """Resolve every case whose probation is over: transition 8."""
-        now = self._clock.wall_ns()
-        for key in list(self._on_probation):
-            if self.cases[key].record.probation_wall_ns <= now:
-                self.resolve(self.cases[key])
+        for case in list(self._watched()):
+            if self.probation.left_ns(case.record) <= 0:
+                self.resolve(case)
 
-    def next_wall_ns(self) -> int | None:
-        """When the next probation ends, in ns since 1970."""
-        return min((self.cases[key].record.probation_wall_ns for key in self._on_probation), default=None)
+    def next_left_ns(self) -> int | None:
+        """How long the probation that ends next still lasts."""
+        return min((self.probation.left_ns(case.record) for case in self._watched()), default=None)
+
+    # Who was followed by another case is resolved with that one.
+    def _watched(self) -> Iterator[Case]:
+        return (case for key in self._on_probation if (case := self.cases[key]).record.followed_by not in self.cases)
+
+    def remark(self, number: int, text: str) -> None:
+        """Keep what was said of the case *number*, with the time; the newest 64 stay."""
+        case = self._by_id.get(number)
+        if case is not None:
+            case.record.remarks[:] = [*case.record.remarks, f"{utc(self._clock.wall_ns())} {text}"][-REMARKS:]
+            self.touch(case)
 
     def resolve(self, case: Case) -> None:
         """*case* is over: transition 8."""
@@ -272,6 +300,8 @@ class Docket:
         self._index(case)
         self.post(case, "list.resolved")
         self._drop(case)
+        for old in [old for old in self.cases.values() if old.record.followed_by == case.uuid and old.record.state == "REPAIRED"]:
+            self.resolve(old)
         self._resolved[case.uuid] = case.record.id
         while len(self._resolved) > RESOLVED_KNOWN:
             del self._resolved[next(iter(self._resolved))]

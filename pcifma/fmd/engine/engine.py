@@ -32,6 +32,7 @@ from pcifma.fmd.engine.house import House, NoHouse
 from pcifma.fmd.engine.module import Loaded, Registration
 from pcifma.fmd.engine.outbox import Outbox
 from pcifma.fmd.engine.own import Author
+from pcifma.fmd.engine.probation import Probation
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Batch
@@ -76,7 +77,7 @@ class Engine:
             clock=clock,
             committed=lambda: log.committed,
             target_of=lambda device: target_of(self.fabric, device),
-            probation_ns=probation_ns,
+            probation=Probation(clock, boot, probation_ns),
         )
         self.docket.on_evidence = self.accepted
         self.docket.on_solved = self._solved
@@ -209,9 +210,9 @@ class Engine:
     def next_due_ns(self) -> int | None:
         """Boot time at which pump has something to do by itself: the earliest timer, or the end of a probation."""
         due = [due_ns for module in self._active() if (due_ns := module.services.timers.next_ns()) is not None]
-        wall_ns = self.docket.next_wall_ns()
-        if wall_ns is not None:
-            due.append(wall_ns - self._timeline.wall_offset_ns)
+        left_ns = self.docket.next_left_ns()
+        if left_ns is not None:
+            due.append(self.clock.boot_ns() + left_ns)
         return min(due, default=None)
 
     def topo(self, fabric: Fabric) -> None:

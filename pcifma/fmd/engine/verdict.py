@@ -45,6 +45,12 @@ def judge(docket: Docket, fabric: Fabric, what: str, verdict: Verdict, *, case: 
     return [docket.cache.entries[entry.case, entry.n] for entry in named]
 
 
+def spoken(entry: Resource, verdict: Verdict) -> str:
+    """What *verdict* on *entry* rests on where no serial number can show it; empty where one can."""
+    is_function = entry.target.count("/") >= 3
+    return "no serial, on your word" if is_function and verdict != "acquitted" and part(entry.target)[1] == "-" else ""
+
+
 def _names(entry: Resource) -> tuple[str, ...]:
     suspect = entry.suspect
     return suspect.location, suspect.device, suspect.resource, suspect.asru, suspect.fru, entry.target

@@ -16,6 +16,7 @@ from pcifma.event.case import SuspectStatus
 from pcifma.fmd.engine.case import TRANSITIONS, CaseRecord, normalise
 from pcifma.fmd.engine.docket import Docket
 from pcifma.fmd.engine.handle import EVIDENCE_LIMIT, SUSPECT_LIMIT, Case
+from pcifma.fmd.engine.probation import Probation
 
 PROBATION_NS = 1000
 
@@ -26,8 +27,9 @@ class Court:
     def __init__(self) -> None:
         self.clock = SimulatedClock()
         self.committed = 10
+        probation = Probation(self.clock, "", PROBATION_NS)
         self.docket = Docket(
-            host=HOST, clock=self.clock, committed=lambda: self.committed, target_of=lambda device: device, probation_ns=PROBATION_NS
+            host=HOST, clock=self.clock, committed=lambda: self.committed, target_of=lambda device: device, probation=probation
         )
 
     def case(self, key: str = "link", module: str = "diag") -> Case:
