@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pcifma.access import aer_trace, uevent, xenstore
+from pcifma.access import uevent, xenstore
+from pcifma.access.event_trace import AER_EVENT, opened
 from pcifma.access.host import TreeHost
-from pcifma.access.seam import Record
+from pcifma.access.mca.bank_tree import MOUNT, BankTree
+from pcifma.access.seam import MCE_RECORD, Record
+from pcifma.access.tree import MountedTree
 from pcifma.errors import SourceError
 
 
@@ -26,15 +29,17 @@ class LiveHost(TreeHost):
     """Facts below `/`. A stream that cannot be opened has no records, and `why` says why."""
 
     def __init__(self) -> None:
-        super().__init__(xenstore.machine_tree(Path("/")))
+        base = xenstore.machine_tree(Path("/"))
+        self._banks = BankTree(base)
+        super().__init__(MountedTree(base, MOUNT, self._banks))
         self._streams: dict[str, Listening] = {}
         self._refused: dict[str, str] = {}
 
     def stream(self, name: str) -> Iterator[Record]:
-        """Records of *name* (`aer_event`, `uevent`) since the last call."""
+        """Records of *name* (`aer_event`, `uevent`, `mce_record`) since the last call."""
         if name in _STREAMS and name not in self._streams and name not in self._refused:
             try:
-                self._streams[name] = _STREAMS[name]()
+                self._streams[name] = _STREAMS[name](self)
             except SourceError as err:
                 self._refused[name] = str(err)
         return iter(self._streams[name].records() if name in self._streams else ())
@@ -48,15 +53,17 @@ class LiveHost(TreeHost):
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()
+        self._banks.close()
 
 
-def _aer_event() -> Listening:
-    root = aer_trace.mounted()
-    if root is None:
-        raise SourceError(f"{aer_trace.PLACES[0]}: no tracefs: mount -t tracefs tracefs {aer_trace.PLACES[0]}")
-    trace = aer_trace.AerTrace(root)
-    trace.open()
-    return trace
+def _machine_checks(host: LiveHost) -> Listening:
+    from pcifma.access.mca.stream import open_stream  # noqa: PLC0415 - a sweep does not listen
+
+    return open_stream(host)
 
 
-_STREAMS: dict[str, Callable[[], Listening]] = {aer_trace.STREAM: _aer_event, uevent.STREAM: uevent.Uevents}
+_STREAMS: dict[str, Callable[[LiveHost], Listening]] = {
+    AER_EVENT.stream: lambda host: opened(AER_EVENT),
+    uevent.STREAM: lambda host: uevent.Uevents(),
+    MCE_RECORD: _machine_checks,
+}

@@ -61,6 +61,12 @@ def parse_format(text: str, where: str) -> Tracepoint:
     return Tracepoint(name[1], int(number[1]), tuple(m for m in members if not m.name.startswith("common_")))
 
 
+def _elements(kind: str, size: int) -> int:
+    # An array of a probe's argument says how wide its elements are, and not how many there are: `u64 words[]`.
+    width = re.match(r"[usx](8|16|32|64)\b", kind)
+    return max(1, size * 8 // int(width[1])) if width is not None else 1
+
+
 def _member(match: re.Match[str], where: str) -> Member:
     declaration = match["declaration"].strip()
     found = _NAME.search(declaration)
@@ -70,5 +76,7 @@ def _member(match: re.Match[str], where: str) -> Member:
     elsewhere = kind.startswith(("__data_loc", "__rel_loc"))
     size = int(match["size"])
     is_text = re.search(r"\bchar\b", kind) is not None and (elsewhere or found["count"] is not None)
-    count = int(found["count"] or 1) if not is_text and not elsewhere else 1
+    count = 1
+    if found["count"] is not None and not is_text and not elsewhere:
+        count = int(found["count"]) if found["count"] else _elements(kind, size)
     return Member(found["name"], int(match["offset"]), size, match["signed"] == "1", count, is_text, elsewhere)

@@ -45,7 +45,8 @@ from pcifma.regs.bdf import Bdf
 
 _LIVE_SYS = Path("/sys")
 _LOCK_MODE = 0o644
-_STREAMS = ("aer_event", "uevent")
+_STREAMS = ("aer_event", "uevent", "mce_record")
+_BANKS = "/msr/"
 _LOADED_LATER = ("yaml", "pcifma.platform.survey", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
 # What built-in plugins load when they are configured.
 _LOADED_FOR = {"prometheus": ("ipaddress", "prometheus_client", "prometheus_client.openmetrics.exposition")}
@@ -175,11 +176,15 @@ def machine_of(source: str | None) -> Machine:
 
 
 def listen(machine: Machine) -> None:
-    """Open the kernel's streams while that is still allowed; what cannot be opened is silent, and `coverage` says what that costs."""
+    """Open the kernel's streams, and the banks that may be read, while that is still allowed. What cannot be opened is silent, and
+    `coverage` says what that costs.
+    """
     if machine.kind == "live" and os.geteuid() == 0:
         for stream in _STREAMS:
             for _ in machine.host.stream(stream):
                 pass
+        for cpu in machine.host.entries(_BANKS):
+            machine.host.read(f"{_BANKS}{cpu}")
 
 
 def keeper_for(machine: Machine, source: str | None, config: Config, paths: Paths) -> KeeperClient | None:

@@ -16,7 +16,9 @@ TargetKind = Literal["function", "cpu", "domain", "host"]
 
 
 class Target(NamedTuple):
-    """What is looked at: a Function (by address), a physical CPU, a guest domain, or the host itself."""
+    """What is looked at: a Function (by address), a physical CPU, a guest domain, or the host itself. The name `*` of a CPU or domain
+    stands for every one that a record speaks of.
+    """
 
     kind: TargetKind
     name: str

@@ -10,11 +10,12 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
-from pcifma.access.seam import Host, Record
+from pcifma.access.seam import MCE_RECORD, Host, Record
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.plugin.loader import Plugin
@@ -27,6 +28,8 @@ from pcifma.regs.table import Location
 AER_EVENT, UEVENT = "aer_event", "uevent"
 # Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up.
 SERVICE_NS = 2_000_000_000
+# A storm must not take the daemon's memory, nor look like a plugin's flood: what is beyond is counted as lost.
+RECORDS_A_LOOK = 4096
 
 _UE, _UE_SEVERITY = AER.location(AER["uncorrectable_error_status"]), AER.location(AER["uncorrectable_error_severity"])
 _CE = AER.location(AER["correctable_error_status"])
@@ -36,14 +39,16 @@ _FATAL, _CORRECTED = 1, 2  # include/linux/aer.h, the tracepoint's severity
 _POINTER = 0x1F
 
 Words = Mapping[tuple[Target, Location], int]
+Whose = Bdf | Target | None
+"""Whom a record speaks of: a Function, another target, or the stream itself."""
 _NO_WORDS: Mapping[Location, int] = {}
 
 
 class Heard(NamedTuple):
-    """One record: the Function it speaks of (None: of the stream itself), and what it says as register words."""
+    """One record: whom it speaks of, and what it says as register words."""
 
     record: Record
-    bdf: Bdf | None
+    whose: Whose
     words: Mapping[Location, int] = _NO_WORDS
 
     def says(self, location: Location | str, bit: int) -> bool:
@@ -58,6 +63,8 @@ def heard(record: Record) -> Heard | None:
     try:
         if record.stream == AER_EVENT:
             return Heard(record, Bdf.parse(record.fields["dev_name"]), _aer_words(record.fields))
+        if record.stream == MCE_RECORD:
+            return Heard(record, Target("cpu", str(int(record.fields["cpu"], 0))))
         if record.stream == UEVENT and "ERROR_EVENT" in record.fields:
             return Heard(record, Bdf.parse(record.fields["PCI_SLOT_NAME"]))
     except (KeyError, ValueError):
@@ -146,14 +153,18 @@ class Ear:
         """True if there is any stream."""
         return bool(self._streams)
 
-    def listen(self, now_ns: int) -> dict[Bdf | None, list[Heard]]:
-        """The records since the last call, by the Function they speak of, in their order."""
-        found: dict[Bdf | None, list[Heard]] = {}
+    def listen(self, now_ns: int) -> dict[Whose, list[Heard]]:
+        """The records since the last call, by whom they speak of, in their order."""
+        found: dict[Whose, list[Heard]] = {}
         for stream in self._streams:
-            for record in self._host.stream(stream):
+            records = self._host.stream(stream)
+            for record in islice(records, RECORDS_A_LOOK):
                 one = heard(record)
                 if one is not None:
-                    found.setdefault(one.bdf, []).append(one)
+                    found.setdefault(one.whose, []).append(one)
+            if beyond := sum(1 for _ in records):
+                lost = Record(stream, {"lost": str(beyond), "reason": f"more than {RECORDS_A_LOOK} came in one look"}, now_ns)
+                found.setdefault(None, []).append(Heard(lost, None))
         self._expected = {key: at_ns for key, at_ns in self._expected.items() if now_ns - at_ns <= SERVICE_NS}
         return found
 

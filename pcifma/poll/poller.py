@@ -24,13 +24,13 @@ from pcifma.plugin.guard import Guard
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
 from pcifma.poll.counter import Ledger, restored
-from pcifma.poll.ear import Ear, Heard, News, sayers, shows, snapshots, timed
+from pcifma.poll.ear import Ear, Heard, News, Whose, sayers, shows, snapshots, timed
 from pcifma.poll.ereport import Maker, Moment, Seen, described
 from pcifma.poll.fact import Facts
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.quota import Quota
 from pcifma.poll.snapshot import take
-from pcifma.poll.target import Sourced, Watched, Watcher, is_held, watched
+from pcifma.poll.target import Sourced, Watched, Watcher, is_held, unmet, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
@@ -157,9 +157,9 @@ class Poller:
         self._look_again_at_unread(slow=slow)
         self._say_vanished(look)
         told = self.ear.listen(look.when.boot_ns) if self.ear.listens else {}
+        self._targets += unmet(self._targets, self._everyone, told)
         for index in self._due(look, slow=slow, told=told):
-            function = self._targets[index].subject.function
-            self._examine(index, look, told.get(None if function is None else function.bdf, ()) if told else ())
+            self._examine(index, look, told.get(self._targets[index].whose, ()) if told else ())
         look.fabric, look.functions, look.unread = self.fabric, len(self.fabric.functions), dict(self._missing)
         self._say_failures(look)
         look.latched = self.latched.take_changes()
@@ -173,7 +173,8 @@ class Poller:
         for watcher in self.watchers:
             watches = watcher.guard.call(_declare, watcher.plugin, self.fabric, self.machine.host)
             claims.append((watcher, [w for w in watches or () if w.target.kind != "function" or w.target.bdf in self.fabric.functions]))
-        self._targets = watched(self.fabric, claims)
+        every = watched(self.fabric, claims)
+        self._targets, self._everyone = [t for t in every if not t.stands_for_all], [t for t in every if t.stands_for_all]
         self._quota = Quota(len(self.fabric.functions))
         self._sleepers = Sleepers(self.machine.host, self.fabric)
         self._unseen = [f for f in self.fabric if f.unread in (ASLEEP, "busy", "gone")]
@@ -184,11 +185,10 @@ class Poller:
         self._asleep: set[int] = set()
         self._triage: dict[str, Triage] = {}
 
-    def _due(self, look: Look, *, slow: bool, told: Mapping[Bdf | None, object]) -> list[int]:
+    def _due(self, look: Look, *, slow: bool, told: Mapping[Whose, object]) -> list[int]:
         found = self._sort_sleepers(look, slow=slow) | self._unlooked
         if told:
-            functions = ((i, t.subject.function) for i, t in enumerate(self._targets))
-            found |= {i for i, function in functions if (None if function is None else function.bdf) in told}
+            found |= {i for i, target in enumerate(self._targets) if target.whose in told}
         if len(found) == len(self._targets):
             return sorted(found - self._asleep)  # a first look: nothing to compare with
         found.update(i for i in self._holding if self._targets[i].ripens(look.when.boot_ns))
@@ -208,8 +208,8 @@ class Poller:
         # Facts say who sleeps; nobody is touched to find out. Returns who has woken.
         sleeping = self._sleepers.now(slow=slow)
         before = self._asleep
-        functions = ((i, t.subject.function) for i, t in enumerate(self._targets)) if sleeping else ()
-        self._asleep = {i for i, function in functions if function is not None and function.bdf in sleeping}
+        targets = enumerate(self._targets) if sleeping else ()
+        self._asleep = {i for i, t in targets if t.subject.function is not None and t.subject.function.bdf in sleeping}
         if self._asleep != before:
             self._triage.clear()
         for i in sorted(self._asleep):
@@ -259,6 +259,7 @@ class Poller:
         shown = snapshots(now, told)
         present: set[tuple[str, int]] = set()
         news: dict[tuple[str, int], News] = {}
+        records: list[News] = []
         counters: set[tuple[str, int]] = set()
         before = target.before or self._remembered(target, look.when)
         for snapshot, finding, plugin in self._sightings(target, shown, before):
@@ -269,16 +270,18 @@ class Poller:
             present |= {key} if read else set()
             stands = key not in counters and self.latched.stands(identity, *key)
             one = self.ear.news(identity, finding, plugin, saying, read=read, stands=stands)
-            if one is not None:
+            if one is not None and snapshot.record is not None:
+                records.append(one)
+            elif one is not None:
                 news.setdefault(key, one)
         self._let_fall(identity, now, present)
         if target.counting:
             first = self._seen(target, look.when, fast=False).first_look
             self._ledger.settle(identity, news, counters, now_ns=now.time_ns, first=first)
         granted: list[News] = []
-        for key in sorted(news, key=lambda k: self._place(target, news[k].finding)):
-            if self._grants(target, news[key], len(granted)):
-                granted.append(news[key])
+        for one in [*(news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))), *records]:
+            if self._grants(target, one, len(granted)):
+                granted.append(one)
         if granted:
             self._publish(target, shown[0], granted, look)
 
@@ -321,6 +324,8 @@ class Poller:
             occurrence = self.latched.rise(subject.identity, str(evidence.location), evidence.bit, look.when.wall_ns)
             word = None if isinstance(evidence.location, str) else now.word(evidence.location, evidence.target)
             seen = self._seen(target, look.when, fast=target.is_fast(evidence.location))
+            if not one.read:  # a record is no latch that was found set: nothing about it is a first look
+                seen = Seen(look.when, self._last_look_ns, False)
             finding = target.told(described(one.finding, word))
             event = maker.ereport(finding, subject, seen, occurrence=occurrence, plugin=one.plugin, sources=one.sources)
             look.ereports.append(timed(event, one, look.when) if one.heard else event)

@@ -14,6 +14,7 @@ from pcifma.plugin.watch import Finding, Snapshot, Target, Watch
 from pcifma.poll.counter import counted
 from pcifma.poll.ereport import Subject
 from pcifma.poll.snapshot import Plan, Planner
+from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
 
@@ -58,6 +59,21 @@ class Watched:
     whole_ns: int | None = None
     looked: bool = False
     rebased: bool = False
+
+    @property
+    def whose(self) -> Bdf | Target | None:
+        """How the ear calls it: the host is the streams' own."""
+        target = self.subject.target
+        return target.bdf if target.kind == "function" else None if target.kind == "host" else target
+
+    @property
+    def stands_for_all(self) -> bool:
+        """True for a target that is none itself: it says who watches those that records speak of."""
+        return self.subject.target.name == ANY
+
+    def of(self, target: Target) -> Watched:
+        """What *target*, of which a record speaks, is watched for by those who watch all of its kind."""
+        return Watched(Subject(target, str(target), None), self.watches, Plan(), facts=())
 
     def inherit(self, old: Watched) -> None:
         """Go on from *old*, the same target in the fabric before."""
@@ -126,6 +142,10 @@ class Watched:
         return found
 
 
+ANY = "*"
+"""The name of a target that stands for every one of its kind that a record speaks of."""
+
+
 def is_held(watch: Watch) -> bool:
     """True if *watch* is about time: a bit that stays set, or clear."""
     return watch.when == "stays" or (watch.when == "clear" and watch.hold > 0)
@@ -143,6 +163,17 @@ def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]]) -
             by_target.setdefault(watch.target, []).append((watcher, watch))
     planner = Planner(fabric)
     return [_watched(fabric, planner, target, by_target[target]) for target in sorted(by_target, key=_order)]
+
+
+def unmet(known: Iterable[Watched], everyone: Sequence[Watched], told: Iterable[object]) -> list[Watched]:
+    """Whom records speak of and nobody has named: watched as all of their kind are. *told* has whom they speak of."""
+    names = {target.whose for target in known} if told else set()
+    strange = (whose for whose in told if isinstance(whose, Target) and whose not in names)
+    return [found for whose in strange for found in _like(everyone, whose)]
+
+
+def _like(everyone: Sequence[Watched], target: Target) -> list[Watched]:
+    return [of_all.of(target) for of_all in everyone if of_all.subject.target.kind == target.kind][:1]
 
 
 def _order(target: Target) -> tuple[int, object]:

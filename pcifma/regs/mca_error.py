@@ -163,7 +163,7 @@ class MachineCheck:
         return STATUS_AMD.get(key, self.status) if self.origin.vendor == "amd" else 0
 
 
-def physical_address(status: int, addr: int, misc: int, origin: Origin) -> tuple[int, int] | None:
+def physical_address(status: int, addr: int, misc: int, origin: Origin, *, scalable: bool = False) -> tuple[int, int] | None:
     """The physical address that an error is at, and its least significant valid bit; None where ADDR is not valid or no such address.
 
     Below that bit, and above the processor's physical width, nothing is meant (SDM 15.3.2.3 and 15.3.2.4).
@@ -171,10 +171,9 @@ def physical_address(status: int, addr: int, misc: int, origin: Origin) -> tuple
     if not status & ADDRV:
         return None
     if origin.vendor == "amd":
-        lsb = STATUS_AMD.get("address_lsb", status)
+        lsb = STATUS_AMD.get("address_lsb", status) if scalable else 0
         return (addr >> lsb << lsb, lsb)
     if origin.mcg_cap is not None and origin.mcg_cap & _SER_P and status & MISCV:
         lsb, mode = misc & 0x3F, misc >> 6 & 7
         return (addr >> lsb << lsb, lsb) if mode in (2, 3) else None
     return (addr, 0)
-

@@ -94,7 +94,9 @@ def _address(one: Told) -> tuple[int, int] | None:
         frame = one.number("mfn")
         return None if frame is None else (frame << 12, 12)
     addr = one.number("addr")
-    return None if addr is None else physical_address(one.check.status, addr, one.number("misc") or 0, one.check.origin)
+    if addr is None:
+        return None
+    return physical_address(one.check.status, addr, one.number("misc") or 0, one.check.origin, scalable=bool(one.check.ipid))
 
 
 def _hex(word: int) -> str:

@@ -22,7 +22,7 @@ def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
     """Records of any processor, and the banks of those whose banks may be read."""
     yield Watch(HOST, tier="event")
     yield Watch(Target("cpu", "*"), tier="event")
-    for name in host.entries("/msr"):
+    for name in host.entries("/msr/"):
         yield Watch(Target("cpu", name.removeprefix("cpu")), facts=(f"/msr/{name}",))
 
 
@@ -52,6 +52,8 @@ def _of_banks(path: str, content: bytes, target: Target) -> Iterator[Finding]:
     for line in content.decode("ascii", "replace").splitlines():
         fields = dict(part.split("=", 1) for part in line.split() if "=" in part)
         one = told(fields)
+        if "moved" in fields:
+            yield _moved(fields["moved"], Evidence(target, path, 0))
         if one is not None:
             number = one.bank << _BANK_SHIFT | one.check.overflow << 16 | one.check.code.word
             yield _finding(one, Evidence(target, path, number))
@@ -59,6 +61,15 @@ def _of_banks(path: str, content: bytes, target: Target) -> Iterator[Finding]:
 
 def _finding(one: Told, evidence: Evidence) -> Finding:
     return Finding(one.check.class_, evidence, one.check.severity, payload(one), count=one.times)
+
+
+def _moved(identity: str, evidence: Evidence) -> Finding:
+    said: dict[str, PayloadValue] = {
+        "reason": "moved",
+        "identity": identity[:80],
+        "remedy": "APIC id expected, before and after the reads: the processor was another one, so its banks are no evidence",
+    }
+    return Finding("ereport.pcifma.unread", evidence, "info", said)
 
 
 def _lost(fields: Mapping[str, str], target: Target) -> Finding:

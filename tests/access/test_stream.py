@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcifma.access.aer_trace import AerTrace
+from pcifma.access.event_trace import EventTrace
 from pcifma.access.live import LiveHost
 from pcifma.access.uevent import Uevents, parse
 from pcifma.errors import SourceError
@@ -47,7 +47,7 @@ def test_uevents_of_a_quiet_machine_are_none() -> None:
 def test_kernel_without_the_event_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     root = tracefs(tmp_path)
     with pytest.raises(SourceError, match="listening to AER needs root and a mounted tracefs"):
-        AerTrace(root).open()
+        EventTrace(root).open()
     assert list((root / "instances").iterdir()) == []
 
 
@@ -58,7 +58,7 @@ def test_leftover_of_a_dead_listener_is_swept_and_a_live_one_is_not(tmp_path: Pa
     for path in (dead, live, other):
         path.mkdir()
     with pytest.raises(SourceError):
-        AerTrace(root).open()
+        EventTrace(root).open()
     assert (dead.exists(), live.exists(), other.exists()) == (False, True, True)
 
 

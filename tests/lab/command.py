@@ -23,7 +23,8 @@ class Options(TypedDict, total=False):
     """What runs on a machine: Linux, or Xen with Linux as dom0 (*xen*).
 
     *cmdline* is added to the kernel's command line, *hypervisor* to Xen's. *memory* is in MiB (Xen: at least 2048, of which
-    dom0 has 1024). *packages* are further Debian packages that the guest sees unpacked, *extra* further arguments for QEMU.
+    dom0 has 1024). *processor* is QEMU's model instead of the usual one; *newer*: with the Xen of Debian's next release, which reads
+    the banks of machine checks. *packages* are further Debian packages that the guest sees unpacked, *extra* further arguments for QEMU.
     """
 
     cmdline: str
@@ -31,6 +32,8 @@ class Options(TypedDict, total=False):
     hypervisor: str
     memory: int
     processors: int
+    processor: str
+    newer: bool
     packages: tuple[str, ...]
     extra: tuple[str, ...]
 
@@ -45,15 +48,17 @@ class Boot:
     hypervisor: str = ""
     memory: int = 1024
     processors: int = 1
+    processor: str = ""
+    newer: bool = False
     packages: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
 
-def machine(accelerator: str, *, xen: bool, memory: int, processors: int) -> list[str]:
+def machine(accelerator: str, boot: Boot, memory: int) -> list[str]:
     """Return QEMU with the arguments that every boot has: a q35 without display, network or defaults."""
     accel = "tcg,thread=multi" if accelerator == "tcg" else accelerator
-    words = [package.program("qemu-system-x86_64"), "-M", "q35", "-accel", accel, "-cpu", PROCESSOR[xen]]
-    return [*words, "-smp", str(processors), "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    words = [package.program("qemu-system-x86_64"), "-M", "q35", "-accel", accel, "-cpu", boot.processor or PROCESSOR[boot.xen]]
+    return [*words, "-smp", str(boot.processors), "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
 
 
 def image(tree: Path, boot: Boot, initramfs: Path | None) -> list[str]:
@@ -65,7 +70,8 @@ def image(tree: Path, boot: Boot, initramfs: Path | None) -> list[str]:
         return words + (["-initrd", *initrd] if initrd else [])
     # A comma separates modules; inside a command line it is written twice.
     dom0 = f"{vmlinuz} {DOM0} {boot.cmdline}".replace(",", ",,")
-    return ["-kernel", str(package.hypervisor(tree)), "-append", f"{XEN} {boot.hypervisor}", "-initrd", ",".join([dom0, *initrd])]
+    xen = package.newer_hypervisor() if boot.newer else package.hypervisor(tree)
+    return ["-kernel", str(xen), "-append", f"{XEN} {boot.hypervisor}", "-initrd", ",".join([dom0, *initrd])]
 
 
 def exports(tree: Path, share: Path) -> list[str]:
@@ -88,5 +94,5 @@ def connections(console: Path, serial: int, monitor: int) -> list[str]:
 def full(boot: Boot, accelerator: str, *parts: Sequence[str]) -> list[str]:
     """Return the whole command line: the machine, *parts*, the topology and what the boot adds."""
     memory = max(boot.memory, 2048) if boot.xen else boot.memory
-    words = machine(accelerator, xen=boot.xen, memory=memory, processors=boot.processors)
+    words = machine(accelerator, boot, memory)
     return [*words, *(word for part in parts for word in part), *boot.topology.arguments(), *boot.extra]

@@ -154,7 +154,8 @@ def test_an_address_is_one_only_where_it_is_said_to_be_physical() -> None:
     assert physical_address(ADDRV | MISCV, 0x7F00_0FFF, 0x8C, origin) == (0x7F00_0000, 12)
     assert physical_address(ADDRV | MISCV, 0x7F00_0FFF, 0x4C, origin) is None
     assert physical_address(MISCV, 0x7F00_0FFF, 0x8C, origin) is None
-    assert physical_address(ADDRV | 6 << 24, 0x7F00_0FFF, 0, Origin("amd")) == (0x7F00_0FC0, 6)
+    assert physical_address(ADDRV | 6 << 24, 0x7F00_0FFF, 0, Origin("amd"), scalable=True) == (0x7F00_0FC0, 6)
+    assert physical_address(ADDRV | 6 << 24, 0x7F00_0FFF, 0, Origin("amd")) == (0x7F00_0FFF, 0)
 
 
 def test_tables_name_no_bit_twice() -> None:
