@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 
 from pcifma.access.seam import ConfigSpace, Machine
-from pcifma.errors import DaemonError, LogBusyError
+from pcifma.errors import DaemonError, LogBusyError, LogError
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update
 from pcifma.fabric.fabric import Fabric
@@ -107,6 +107,7 @@ class Lookout:
         # Which of what was seen belongs to planned work.
         self.mark: Callable[[Sequence[Ereport], Fabric], Sequence[Ereport]] = lambda ereports, fabric: ereports
         self._logged_fabric = ""
+        self._refused: LogError | None = None
         self._generation = log.generation
         self._acks_since_ns: int | None = None
         self._waiting: deque[tuple[Batch, list[Acknowledgement]]] = deque()
@@ -128,7 +129,12 @@ class Lookout:
         self.poller.pace(self.duty.fast_ns, self.duty.slow_ns)
 
     def look(self, extra: Iterable[Ereport] = ()) -> bool:
-        """Look, and hand what was found to the log; False if the log takes nothing now. *extra* ereports go along."""
+        """Look, and hand what was found to the log; False if the log takes nothing now. *extra* ereports go along.
+
+        LogError if what an earlier look found was refused for good: only a restart makes memory and log agree again.
+        """
+        if self._refused is not None:
+            raise self._refused
         clock = self.machine.clock
         if self._is_acknowledging(clock.boot_ns()):
             self.poller.due_ns = clock.boot_ns() + ACK_PAUSE_NS
@@ -215,6 +221,7 @@ class Lookout:
 
     def _synced(self, acks: list[Acknowledgement], ticket: Ticket) -> None:
         # On the log's thread.
+        self._refused = self._refused or ticket.error
         if ticket.durable and self.acknowledger is not None:
             self.acknowledger.ask(acks)
 

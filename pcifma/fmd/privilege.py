@@ -5,6 +5,7 @@ Files: `state` belongs to the daemon (0750), `runtime` to root; group members ma
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -16,6 +17,7 @@ from pcifma.fmd.path import Paths
 
 _STATE_MODE, _RUNTIME_MODE = 0o750, 0o755
 _FALLBACK = "nobody"
+_STORAGE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ def identity(user: str, group: str, *, chosen: bool) -> Identity:
     return Identity(entry.pw_uid, gid, note)
 
 
-def prepare(paths: Paths, who: Identity) -> None:
-    """Make the directories, owned as they have to be; ConfigError where that cannot be done."""
+def prepare(paths: Paths, who: Identity) -> str:
+    """Make the directories, owned as they have to be; ConfigError where that cannot be done.
+
+    Storage that takes no change now (read-only, full, failing) is what a daemon waits for: what it says of `state` is returned.
+    """
+    trouble = ""
     for directory, mode, uid in ((paths.state, _STATE_MODE, who.uid), (paths.runtime, _RUNTIME_MODE, os.geteuid())):
         try:
             directory.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -62,7 +68,10 @@ def prepare(paths: Paths, who: Identity) -> None:
                 os.chown(directory, uid, who.gid)
                 directory.chmod(mode)
         except OSError as err:
-            raise ConfigError(f"{directory}: cannot be made: {err.strerror}: make it, or give another --root") from err
+            if directory != paths.state or err.errno not in _STORAGE:
+                raise ConfigError(f"{directory}: cannot be made: {err.strerror}: make it, or give another --root") from err
+            trouble = f"{directory}: {err.strerror}"
+    return trouble
 
 
 def reachable(directory: Path, who: Identity, how: int = os.R_OK | os.W_OK | os.X_OK) -> bool:

@@ -107,8 +107,11 @@ def settle_user(config: Config, paths: Paths) -> privilege.Identity:
     """Who the daemon runs as, with its directories made. A default user that cannot get at them is given up, and that is said."""
     chosen = config.is_set("user")
     who = privilege.identity(config.text("user"), config.text("group"), chosen=chosen)
-    privilege.prepare(paths, who)
-    if not who.is_current and not privilege.reachable(paths.state, who):
+    trouble = privilege.prepare(paths, who)
+    if trouble:
+        say(f"{trouble}: going on without; free or repair the storage")
+    how = os.R_OK | os.X_OK | (0 if trouble else os.W_OK)
+    if not who.is_current and paths.state.exists() and not privilege.reachable(paths.state, who, how):
         reason = f"uid {who.uid} cannot get at {paths.state}: make its parents searchable (chmod o+x)"
         if chosen:
             raise DaemonError(f"{reason}, or name another user")

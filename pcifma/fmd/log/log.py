@@ -68,7 +68,7 @@ class Log:
         self._durable: deque[tuple[int, int]] = deque([(store.seq, time.monotonic_ns())], maxlen=_COMMITS_KNOWN)
         # While a transaction is under way that may fold into rows above this one, they cannot be handed out.
         self._foldable: int | None = None
-        self._group = Group()
+        self._group = self._under_way = Group()
         self._jobs: deque[tuple[Callable[[Store], None], Ticket]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -197,6 +197,21 @@ class Log:
     # The log's thread.
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as err:  # ours, and no storage's: a log that seems to run and keeps nothing would be worse than none
+            self._report(f"{self.path}: the log's thread has failed: {type(err).__name__}: {err}: restart pcifma fmd")
+            self.trouble = str(err)
+            with self._change:
+                self._closing = True
+                left, self._group = self._group, Group()
+                waiting = [*left.tickets, *self._under_way.tickets, *(ticket for _, ticket in self._jobs)]
+                self._change.notify_all()
+            for ticket in waiting:
+                if not ticket.done:
+                    ticket.finish(LogError(f"{self.path}: {err}"))
+
+    def _work(self) -> None:
         more = False
         while True:
             with self._change:
@@ -205,6 +220,7 @@ class Log:
                 if self._closing and not self._group.tickets and not self._jobs:
                     return
                 group, self._group = self._group, Group()
+                self._under_way = group
                 self._foldable = self._taken if group.tickets else None
                 self._change.notify_all()
             if group.tickets:
@@ -219,7 +235,7 @@ class Log:
             if self._closing or not (database.is_storage(err) or database.is_broken(err)):
                 return self._refuse(group, err)
             self._note_trouble(err)
-            self._store.recover(err)
+            self._recover(err)
             with self._change:
                 self._change.wait_for(lambda: self._closing, delay_s)
             delay_s = min(delay_s * 2, RETRY_LONGEST_S)
@@ -232,6 +248,13 @@ class Log:
         except (sqlite3.Error, LogError, OSError, ValueError, OverflowError) as err:
             return err
         return None
+
+    def _recover(self, err: Exception) -> None:
+        # Moving a damaged file aside is storage's work too, and may fail like the rest: the next attempt finds it again.
+        try:
+            self._store.recover(err)
+        except (sqlite3.Error, OSError) as second:
+            self._note_trouble(second)
 
     def _finish(self, group: Group) -> None:
         if self.trouble:
@@ -278,7 +301,7 @@ class Log:
         except (sqlite3.Error, LogError, OSError) as err:
             self.counters["errors"] += 1
             if database.is_broken(err):
-                self._store.recover(err)
+                self._recover(err)
             elif str(err) != self._untended:
                 self._report(f"{self.path}: no room can be made in the log: {err}")
             self._untended = str(err)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pcifma.access.seam import Clock
+from pcifma.errors import LogUnavailableError
 from pcifma.event.identity import utc
 from pcifma.fmd.log import database, schema
 from pcifma.fmd.log.archive import LogName, rotate
@@ -59,14 +60,20 @@ class Store:
         self._report = report
         self._strict, self._migrations, self._limits = strict, migrations, limits
         self._open: Opened | None = None
+        self._broken = ""  # why the file is to be moved aside, where storage did not take that yet
         try:
             self.opened()
         except sqlite3.DatabaseError as err:
-            self._set_aside(str(err))
+            try:
+                self._set_aside(str(err))
+            except OSError as second:
+                raise LogUnavailableError(f"{path}: damaged ({err}), and cannot be moved aside: {second.strerror}") from second
             self.opened()
 
     def opened(self) -> Opened:
         """The open file, opened now if it was down. LogUnavailableError if it cannot be; sqlite3.DatabaseError if it is damaged."""
+        if self._broken:
+            self._set_aside(self._broken)
         if self._open is None:
             connection = database.connect(self.path, strict=self._strict, migrations=self._migrations)
             self._open = Opened(self.path, connection, self._limits, self.seq)
@@ -150,7 +157,9 @@ class Store:
         if self._open is not None:
             self._open.connection.close()
             self._open = None
+        self._broken = why
         aside = database.move_aside(self.path, self._stamp())
+        self._broken = ""
         self._report(
             f"{self.path}: damaged ({why}): kept as {aside.name}, a new log begins; `sqlite3 {aside.name} .recover` shows what is left"
         )

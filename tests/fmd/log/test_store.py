@@ -16,6 +16,7 @@ from pcifma.access.clock import SimulatedClock
 from pcifma.errors import LogBusyError, LogError, LogUnavailableError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.fmd.log import database
 from pcifma.fmd.log import log as log_module
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
@@ -223,3 +224,41 @@ def test_job_that_fails_is_told_and_the_log_goes_on(tmp_path: Path) -> None:
         log.do(fail).wait(60)
     assert log.flush(60)
     log.close()
+
+
+def test_damaged_log_that_cannot_be_moved_aside_yet_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[str] = []
+    log = Log.open(tmp_path / "log.db", clock=SimulatedClock(), report=reports.append)
+    moved, tries = database.move_aside, iter([True, True, False])
+
+    def refuse(path: Path, stamp: str) -> Path:
+        if next(tries):
+            raise OSError(28, "No space left on device")
+        return moved(path, stamp)
+
+    monkeypatch.setattr(database, "move_aside", refuse)
+    log.path.unlink()
+    log.append(Batch(boot_ns=0, ereports=(ereport(),))).wait(20)
+    assert [entry.seq for entry in log.reader().events(0, 10)] == [1]
+    log.close()
+    assert log.generation == 1
+    assert any("No space left" in line for line in reports)
+    assert any("a new log begins" in line for line in reports)
+
+
+def test_log_whose_thread_fails_says_so_and_takes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[str] = []
+    log = Log.open(tmp_path / "log.db", clock=SimulatedClock(), report=reports.append)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Store, "commit", fail)
+    ticket = log.append(Batch(boot_ns=0, ereports=(ereport(),)))
+    with pytest.raises(LogError, match="a mistake of ours"):
+        ticket.wait(20)
+    with pytest.raises(LogError, match="closed"):
+        log.append(Batch(boot_ns=0))
+    log.close()
+    assert any("the log's thread has failed: RuntimeError: a mistake of ours" in line for line in reports)
+    assert log.trouble
