@@ -8,17 +8,29 @@ import socket
 import time
 from collections.abc import Mapping
 
+_MISSED = 3
+
 
 class Notify:
     """Sends states; does nothing where no manager listens."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, watchdog_us: int = 0) -> None:
+        """*watchdog_us*: how long the manager waits for a sign of life, 0 if it does not."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._watchdog_us = watchdog_us
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notify:
         """As systemd set it up for this process."""
-        return cls(environment.get("NOTIFY_SOCKET", ""))
+        wait = environment.get("WATCHDOG_USEC", "")
+        return cls(environment.get("NOTIFY_SOCKET", ""), int(wait) if wait.isdecimal() else 0)
+
+    def expect(self, interval_s: float) -> None:
+        """A look comes each *interval_s*: ask for a longer watchdog where the manager's would not outlast two that are missed."""
+        needed_us = round(interval_s * _MISSED * 1e6)
+        if 0 < self._watchdog_us < needed_us:
+            self._watchdog_us = needed_us
+            self._send(f"WATCHDOG_USEC={needed_us}")
 
     def ready(self, status: str) -> None:
         """The daemon is up."""

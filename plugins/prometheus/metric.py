@@ -95,7 +95,7 @@ def _degraded(facts: Facts) -> Numbers:
 
 
 def _cases(facts: Facts) -> Numbers:
-    counted = Counter((plain(case.severity), case.state.lower()) for case in facts.status.cases if not case.injected)
+    counted = Counter((plain(case.severity).lower(), case.state.lower()) for case in facts.status.cases if not case.injected)
     return counted.items()
 
 
@@ -104,7 +104,7 @@ def _certainty(facts: Facts) -> Numbers:
         for case in _open(facts.status):
             for suspect in case.suspects:
                 bdf = folded(facts.fabric, suspect.device)
-                labels = (case.code, suspect.class_, bdf, suspect.location, case.severity, case.urgency, str(case.injected).lower())
+                labels = (case.code, suspect.class_, bdf, suspect.location, case.severity.lower(), case.urgency, str(case.injected).lower())
                 if suspect.status in FAULTY:
                     yield tuple(plain(label) for label in labels), suspect.certainty / 100
 

@@ -39,7 +39,7 @@ class Message:
 def of_case(event: ListEvent, fabric: Fabric, guests: Mapping[str, str], article: Mapping[str, str]) -> Message:
     """The message of a case event; *article* is the knowledge article of its first suspect's class."""
     injected = event.injected is True
-    severity, first = clean(event.severity), event.fault_list[0] if event.fault_list else None
+    severity, first = clean(event.severity).lower(), event.fault_list[0] if event.fault_list else None
     state = _STATES.get(event.class_, event.class_.rpartition(".")[2])
     head = f"{severity.upper()} {clean(event.code)} {state}" + (" (drill: nothing is wrong)" if injected else "")
     words = []
@@ -55,7 +55,7 @@ def of_case(event: ListEvent, fabric: Fabric, guests: Mapping[str, str], article
 
 
 def _fields(event: ListEvent, state: str, fabric: Fabric, guests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield from (("UUID", event.uuid), ("EVENT", event.event), ("CODE", event.code), ("SEVERITY", event.severity))
+    yield from (("UUID", event.uuid), ("EVENT", event.event), ("CODE", event.code), ("SEVERITY", event.severity.lower()))
     yield from (("URGENCY", event.urgency), ("STATE", state))
     for suspect in event.fault_list[:SUSPECTS]:
         function = _function(fabric, suspect.device)

@@ -114,6 +114,22 @@ def test_notify_sends_states_to_the_managers_socket(tmp_path: Path) -> None:
         assert manager.recv(4096) == b"STOPPING=1"
 
 
+def test_notify_asks_for_a_watchdog_that_outlasts_long_intervals(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        notify = Notify.from_environment({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "60000000"})
+        for interval_s in (1.0, 20.0, 300.0, 300.0):
+            notify.expect(interval_s)
+        notify.stopping()
+
+        assert manager.recv(100) == b"WATCHDOG_USEC=900000000"
+        assert manager.recv(100) == b"STOPPING=1"
+        Notify(str(tmp_path / "n")).expect(300.0)  # nobody waits
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
+
+
 def test_notify_knows_abstract_addresses() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0pcifma-test-{os.getpid()}")

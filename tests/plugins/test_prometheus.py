@@ -100,7 +100,7 @@ def test_every_number_of_the_daemon_is_exported(desk: Desk, house: TestHouse, tm
         )
     ]  # fmt: skip
     desk.log_events(ereport(0), ereport(1, count=41), ereport(2, class_="ereport.pcifma.unread"), ereport(3, injected=True))
-    case(desk, suspect(certainty=75), suspect(class_="fault.io.pciex.bus-linkerr", certainty=25), severity="major")
+    case(desk, suspect(certainty=75), suspect(class_="fault.io.pciex.bus-linkerr", certainty=25), severity="Major")
     found = exported(desk, file)
 
     assert at(found, "pcifma_build_info", version="1.2") == 1

@@ -107,7 +107,7 @@ def test_message_id_is_fixed_for_ever() -> None:
     assert len({message_id(kind) for kind in ("started", "blind", "wrote", "drill", "PCIEX-8000-0A", "PCIEX-8000-1S")}) == 6
 
 
-@pytest.mark.parametrize(("severity", "priority"), [("critical", "2"), ("major", "3"), ("minor", "4"), ("strange", "4")])
+@pytest.mark.parametrize(("severity", "priority"), [("Critical", "2"), ("critical", "2"), ("Major", "3"), ("minor", "4"), ("strange", "4")])
 def test_severity_gives_the_priority(desk: Desk, journal: Listener, severity: str, priority: str) -> None:
     start(desk, journal)
     case(desk, suspect(), severity=severity)

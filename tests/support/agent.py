@@ -64,7 +64,7 @@ def load(desk: Desk, name: str, **properties: PropertyValue) -> Loaded:
     return desk.engine.register(Registration(plain.name, plain.version, plain.open, plain.subscribe, {**plain.properties, **properties}))
 
 
-def case(desk: Desk, *suspects: Suspect, code: str = "PCIEX-8000-0A", severity: str = "critical", evidence: Ereport | None = None) -> str:
+def case(desk: Desk, *suspects: Suspect, code: str = "PCIEX-8000-0A", severity: str = "Critical", evidence: Ereport | None = None) -> str:
     """Publish a case; its uuid. The first one makes the module that diagnoses."""
     if "diag" not in desk.engine.modules:
         desk.add("diag", Probe())
