@@ -236,7 +236,8 @@ class Daemon:
         """How to look, as the configuration has it now."""
         fast_ns, slow_ns = (int(self.setup.config.number(f"poll.{name}") * 1e9) for name in ("interval", "slow_interval"))
         self.notify.expect(fast_ns / 1e9)
-        return Duty(fast_ns, slow_ns, self.consent.allows, automatic=self.setup.config.flag("clear"))
+        flag = self.setup.config.flag
+        return Duty(fast_ns, slow_ns, self.consent.allows, automatic=flag("clear"), polls=flag("poll.registers"))
 
     def _acknowledger(self) -> Acknowledger | None:
         machine = self.setup.machine

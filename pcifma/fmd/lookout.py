@@ -65,13 +65,14 @@ class Count:
 @dataclass(frozen=True, slots=True)
 class Duty:
     """How to look: times in ns. *may_clear* tells for which Functions logged bits may be written back; *automatic*: without being
-    told to, each time.
+    told to, each time. *polls*: by the clock at all.
     """
 
     fast_ns: int
     slow_ns: int
     may_clear: Callable[[Fabric, Bdf], bool]
     automatic: bool = True
+    polls: bool = True
 
 
 class Lookout:
@@ -100,7 +101,7 @@ class Lookout:
         maker = Maker(machine.name, machine.boot, fabric, snapshot=position.snapshot)
         self.poller = Poller(
             machine, fabric, list(sources), latched=latched, maker=maker, tick=position.tick,
-            reader=_batch_reader(readers), streams=streams, fast_ns=duty.fast_ns, slow_ns=duty.slow_ns,
+            reader=_batch_reader(readers), streams=streams, fast_ns=duty.fast_ns, slow_ns=duty.slow_ns, polls=duty.polls,
         )  # fmt: skip
         self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
         reader.close()
@@ -127,6 +128,7 @@ class Lookout:
     def keep_pace(self) -> None:
         """The duty has changed: look as often as it says, from now on."""
         self.poller.pace(self.duty.fast_ns, self.duty.slow_ns)
+        self.poller.polls = self.duty.polls
 
     def look(self, extra: Iterable[Ereport] = ()) -> bool:
         """Look, and hand what was found to the log; False if the log takes nothing now. *extra* ereports go along.

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Setting] = {
     "group": Setting("string", "pcifma", "whose members may read over the control socket, and the log"),
     "clear": Setting("bool", False, "write logged status bits back where nobody owns them (owner none)"),
     "probation": Setting("time", "24h", "a repaired case is watched so long before it is resolved; a new one there says so", 0),
+    "poll.registers": Setting("bool", True, "look at the registers by the clock; off: only at first, and where the kernel's records point"),
     "poll.interval": Setting("time", "1s", "between two looks at the registers that tell of every error", 0.05, 3600),
     "poll.slow_interval": Setting("time", "30s", "between two looks at everything else that is watched", 0.05, 86400),
     "poll.deadline": Setting("time", "100ms", "a read that takes longer makes its Function busy", 0.005, 60),

@@ -5,6 +5,7 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
     record, then a look that sees the bit   one ereport, sources poll and the stream
     record, and the bit is clear already    one ereport, from the stream alone
     a look that sees the bit, then record   the record adds nothing, if it comes within the time that a handler may take
+    record of a severity, without a bit     one ereport of that severity: the kernel could not read a Function that its reset has wiped
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
 from pcifma.poll.ereport import Moment
 from pcifma.regs.aer import AER
 from pcifma.regs.bdf import Bdf
+from pcifma.regs.exp import EXP
 from pcifma.regs.table import Location
 
 AER_EVENT, UEVENT = "aer_event", "uevent"
@@ -35,7 +37,9 @@ _UE, _UE_SEVERITY = AER.location(AER["uncorrectable_error_status"]), AER.locatio
 _CE = AER.location(AER["correctable_error_status"])
 _CONTROL = AER.location(AER["advanced_error_capabilities_and_control"])
 _HEADER_LOG = tuple(AER.location(AER[f"header_log_{i}"]) for i in range(4))
-_FATAL, _CORRECTED = 1, 2  # include/linux/aer.h, the tracepoint's severity
+_DEVICE_STATUS = EXP.location(EXP["device_status"])
+_NONFATAL, _FATAL, _CORRECTED = 0, 1, 2  # include/linux/aer.h, the tracepoint's severity
+_MESSAGE = {_NONFATAL: 1, _FATAL: 2}  # its bit in Device Status (PCIe Base Spec 7.5.3.5)
 _POINTER = 0x1F
 
 Words = Mapping[tuple[Target, Location], int]
@@ -76,6 +80,9 @@ def _aer_words(fields: Mapping[str, str]) -> dict[Location, int]:
     status, severity = int(fields["status"], 0), int(fields["severity"], 0)
     if severity == _CORRECTED:
         return {_CE: status}
+    if not status and severity in _MESSAGE:
+        # Behind a link that may be down the kernel does not read at all ("Inaccessible"): it knows who sent which message.
+        return {_DEVICE_STATUS: 1 << _MESSAGE[severity]}
     words = {_UE: status, _UE_SEVERITY: status if severity == _FATAL else 0}
     header = [int(word, 0) for word in fields.get("tlp_header", "").split(",") if word]
     if int(fields.get("tlp_header_valid", "0"), 0) and len(header) >= len(_HEADER_LOG):
@@ -100,7 +107,7 @@ def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[
     for one in told:
         for location, word in one.words.items():
             key = (target, location)
-            if location in (_UE, _CE):
+            if location in (_UE, _CE, _DEVICE_STATUS):
                 found[key] = found.get(key, 0) | word
             elif location == _UE_SEVERITY:
                 found.setdefault(key, word)
@@ -146,7 +153,7 @@ class Ear:
     def __init__(self, host: Host, streams: Iterable[str]) -> None:
         self._host = host
         self._streams = tuple(dict.fromkeys(streams))
-        self._expected: dict[tuple[str, str, int], int] = {}
+        self._expected: dict[tuple[str, str, int], tuple[int, str]] = {}
 
     @property
     def listens(self) -> bool:
@@ -165,15 +172,14 @@ class Ear:
             if beyond := sum(1 for _ in records):
                 lost = Record(stream, {"lost": str(beyond), "reason": f"more than {RECORDS_A_LOOK} came in one look"}, now_ns)
                 found.setdefault(None, []).append(Heard(lost, None))
-        self._expected = {key: at_ns for key, at_ns in self._expected.items() if now_ns - at_ns <= SERVICE_NS}
+        self._expected = {key: seen for key, seen in self._expected.items() if now_ns - seen[0] <= SERVICE_NS}
         return found
 
     def news(self, identity: str, finding: Finding, plugin: str, saying: list[Heard], *, read: bool, stands: bool) -> News | None:
         """What is new about *finding*; None if nothing. *saying* are the records that say it, *read*: the register shows the bit,
         *stands*: it did at the last look.
         """
-        evidence = finding.evidence
-        if saying and self._is_expected(identity, evidence.location, evidence.bit):
+        if saying and self._is_expected(identity, finding):
             del saying[0]
         new_in_register = read and (finding.count > 1 or not stands)
         if not saying:
@@ -181,14 +187,20 @@ class Ear:
         sources = (*(("poll",) if new_in_register else ()), *dict.fromkeys(one.record.stream for one in saying))
         return News(finding._replace(count=max(finding.count, len(saying))), plugin, sources, tuple(saying), read)
 
-    def expect(self, identity: str, location: Location | str, bit: int, now_ns: int) -> None:
-        """A look has found the bit, and no record has come for it yet."""
-        if self._streams and location in (_UE, _CE):
-            self._expected[identity, str(location), bit] = now_ns
+    def expect(self, identity: str, finding: Finding, now_ns: int) -> None:
+        """A look has found what *finding* says, and no record has come for it yet."""
+        evidence = finding.evidence
+        if self._streams and evidence.location in (_UE, _CE):
+            self._expected[identity, str(evidence.location), evidence.bit] = (now_ns, finding.severity)
 
-    def _is_expected(self, identity: str, location: Location | str, bit: int) -> bool:
-        # True, once, if a look found this bit just before its record came.
-        return self._expected.pop((identity, str(location), bit), None) is not None
+    def _is_expected(self, identity: str, finding: Finding) -> bool:
+        # True, once, if a look found it just before its record came; a record of a severity speaks of any error of it.
+        evidence = finding.evidence
+        key = (identity, str(evidence.location), evidence.bit)
+        if evidence.location == _DEVICE_STATUS:
+            ours = (known for known, (_, severity) in self._expected.items() if (known[0], severity) == (identity, finding.severity))
+            key = next(ours, key)
+        return self._expected.pop(key, None) is not None
 
 
 def timed(event: Ereport, news: News, when: Moment) -> Ereport:

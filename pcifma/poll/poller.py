@@ -62,7 +62,10 @@ class Look:
 
 
 class Poller:
-    """Looks at *machine* for *plugins*. `look()` when `due_ns` (boot time) has come; `update()` when the fabric has changed."""
+    """Looks at *machine* for *plugins*. `look()` when `due_ns` (boot time) has come; `update()` when the fabric has changed.
+
+    Without *polls* a Function is looked at when it is new, and when a record speaks of it.
+    """
 
     def __init__(
         self,
@@ -77,8 +80,10 @@ class Poller:
         streams: Sequence[str] = (),
         fast_ns: int = FAST_NS,
         slow_ns: int = SLOW_NS,
+        polls: bool = True,
     ) -> None:
         self.machine, self.fabric = machine, fabric
+        self.polls = polls
         self.latched = latched or LatchedSet(machine.boot)
         self.maker = maker or Maker(machine.name, machine.boot, fabric)
         self.fast_ns, self.slow_ns = fast_ns, slow_ns
@@ -191,6 +196,8 @@ class Poller:
             found |= {i for i, target in enumerate(self._targets) if target.whose in told}
         if len(found) == len(self._targets):
             return sorted(found - self._asleep)  # a first look: nothing to compare with
+        if not self.polls:
+            return sorted(found - self._asleep)
         found.update(i for i in self._holding if self._targets[i].ripens(look.when.boot_ns))
         for tier in ("fast", "saturated", "slow") if slow else ("fast", "saturated"):
             found.update(self._tier(tier).changed())
@@ -332,7 +339,7 @@ class Poller:
             if one.read:
                 look.evidence.append((event.uuid, evidence))
                 if not one.heard:
-                    self.ear.expect(subject.identity, evidence.location, evidence.bit, look.when.boot_ns)
+                    self.ear.expect(subject.identity, one.finding, look.when.boot_ns)
             else:
                 self.latched.drop(subject.identity, str(evidence.location), evidence.bit)
         maker.snapshot += 1

@@ -92,6 +92,21 @@ def test_fatal_record_of_a_function_that_is_gone_is_told(tmp_path: Path) -> None
     assert next(e.severity for e in found if e.class_.endswith("mtlp")) == "fatal"
 
 
+INACCESSIBLE = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0, severity: 1, tlp_header_valid: 0}}}}'
+
+
+@pytest.mark.parametrize("answer", ["ones", "busy"])
+def test_fatal_record_without_a_status_is_a_fatal_error_of_its_source(tmp_path: Path, answer: str) -> None:
+    found = events(tmp_path, f'at: 1500ms, answer: {{"{CARD}": {answer}}}, {INACCESSIBLE}')
+    assert [(e.device, e.severity, e.sources) for e in found if e.class_ == "ereport.io.pciex.fatal"] == [(CARD, "fatal", ["aer_event"])]
+
+
+def test_fatal_record_without_a_status_adds_nothing_to_what_a_look_has_found(tmp_path: Path) -> None:
+    fatal = f'latch: {{"{CARD}": {{"{UE}": 0x40000, "CAP_EXP+a.w": 0x4}}}}'
+    found = events(tmp_path, f"at: 900ms, {fatal}", f"at: 1100ms, {clear()}, {INACCESSIBLE}", f"at: 1500ms, {INACCESSIBLE}")
+    assert told(found) == [("tl.mtlp", ["poll"], 1), ("fatal", ["aer_event"], 1)]
+
+
 @pytest.mark.parametrize(("outcome", "severity"), [("SUCCESSFUL_RECOVERY", "info"), ("FAILED_RECOVERY", "nonfatal")])
 def test_end_of_a_recovery_is_an_ereport(tmp_path: Path, outcome: str, severity: str) -> None:
     fields = f'{{SUBSYSTEM: pci, PCI_SLOT_NAME: "{CARD}", ERROR_EVENT: {outcome}, DEVICE_ONLINE: "0", DRIVER: mlx5_core}}'

@@ -83,6 +83,16 @@ def test_new_bit_is_bounded_by_the_look_that_saw_it_clear(on: Bench) -> None:
     assert not event.first_look
 
 
+def test_poller_that_does_not_poll_has_its_first_look_alone(on: Bench) -> None:
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    of = Poller(on.machine, build(on.machine), builtin(SOURCES), polls=False)
+    assert bits(of.look()) == [(END, "io.pciex.dl.btlp")]
+    on.space(END).put(DEVICE_STATUS, 0x0004, 2)
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    look = next_look(of, on, 60)
+    assert (look.ereports, look.reads) == ([], 0)
+
+
 def test_snapshot_comes_first_and_shares_the_ena(on: Bench) -> None:
     on.space(END).put(UNCORRECTABLE, 0x40000, 4)
     on.space(END).put(CORRECTABLE, 0x40, 4)
