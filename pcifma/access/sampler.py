@@ -1,7 +1,7 @@
 """What changes on a machine while it is recorded, as steps of case.yaml.
 
 The status registers of every Function are read at each look; where one changed, all named registers of its capability are.
-Functions that sleep are not read; Functions that come or go become steps.
+Functions that sleep are not read; Functions that come or go become steps, and so does what the kernel says of errors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pcifma.access.image import ImageSpace
 from pcifma.access.layout import Placed, placed_registers
-from pcifma.access.recording import flow, power_state, whole
+from pcifma.access.recording import flow, power_state, quoted, whole
 from pcifma.access.seam import ConfigSpace, Machine
 from pcifma.errors import ReadError
 from pcifma.regs.bdf import Bdf
@@ -21,6 +21,7 @@ from pcifma.regs.table import Register
 # Interrupts that port services count: the kernel's names of their handlers.
 _SERVICES = re.compile(r"\b(aerdrv|pcie-dpc|PCIe PME|pciehp|PCIe bwctrl)\b")
 INTERRUPTS = "/proc/interrupts"
+STREAMS = ("aer_event", "uevent")
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Sampler:
         self._there = set(machine.configs)
         self._power = {bdf: power_state(machine.host, bdf) for bdf in machine.configs}
         self._counts = self._interrupts()
+        self._heard()  # what was said before is no step
         self._start_ns = machine.clock.boot_ns()
         self.seen: dict[Bdf, Mapping[int, bytes]] = {}
 
@@ -48,7 +50,7 @@ class Sampler:
         rescan = getattr(self._machine.configs, "rescan", None)
         if callable(rescan):
             rescan()
-        words = [*self._presence(), *self._sleep(), *self._registers(), *self._counted()]
+        words = [*self._presence(), *self._sleep(), *self._registers(), *self._counted(), *self._heard()]
         if not words:
             return None
         return f"  - {{{', '.join([f'at: {seconds(self._machine.clock.boot_ns() - self._start_ns)}', *words])}}}\n"
@@ -103,6 +105,14 @@ class Sampler:
         self._counts = now
         rose = {row: str(count - before.get(row, 0)) for row, count in now.items() if count > before.get(row, 0)}
         return [f"irq: {flow(rose)}"] if rose else []
+
+    def _heard(self) -> Iterable[str]:
+        found: dict[str, str] = {}
+        for stream in STREAMS:
+            records = [one.fields for one in self._machine.host.stream(stream) if stream != "uevent" or "ERROR_EVENT" in one.fields]
+            if records:
+                found[stream] = f"[{', '.join(flow({key: quoted(text) for key, text in fields.items()}) for fields in records)}]"
+        return [f"event: {flow(found)}"] if found else []
 
     def _interrupts(self) -> dict[str, int]:
         text = (self._machine.host.read(INTERRUPTS) or b"").decode("utf-8", "replace")

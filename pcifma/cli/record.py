@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pcifma.access.live import LiveHost
 from pcifma.access.open import open_live
 from pcifma.access.recording import Recording, take, write
 from pcifma.access.redact import redact as without_names
@@ -29,7 +30,12 @@ DIR may be given to every command as SOURCE, and so may a tar of it.
 @click.option("--host-root", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where the host's / is seen.")
 def command(directory: Path, seconds: int, redact: bool, host_root: Path | None) -> int:
     """Make a fixture of this machine: registers, host facts, and with --seconds what changed."""
-    recording = record(open_live(host_root), seconds)
+    machine = open_live(host_root)
+    try:
+        recording = record(machine, seconds)
+    finally:
+        if isinstance(machine.host, LiveHost):
+            machine.host.close()
     write(without_names(recording) if redact else recording, directory)
     for line in report(recording, directory):
         click.echo(line)
@@ -39,6 +45,8 @@ def command(directory: Path, seconds: int, redact: bool, host_root: Path | None)
 def record(machine: Machine, seconds: int) -> Recording:
     """Everything of *machine* now, and what changes in *seconds*; an interrupt ends the looking, not the recording."""
     recording = take(machine)
+    if not seconds:
+        return recording
     sampler = Sampler(machine, recording.images)
     start_ns = machine.clock.boot_ns()
     steps = []

@@ -82,6 +82,20 @@ def test_recording_steps_of_a_fixture_are_that_fixtures(tmp_path: Path) -> None:
     assert made == expected
 
 
+def test_recording_keeps_what_the_kernel_says_of_errors(tmp_path: Path) -> None:
+    poisoned = '{"dev_name": "0000:01:00.0", "status": "4096", "severity": "0"}'
+    wiped = '{"dev_name": "0000:01:00.0", "status": "0", "severity": "1"}'
+    recovery = '{"ERROR_EVENT": "FAILED_RECOVERY", "PCI_SLOT_NAME": "0000:01:00.0"}'
+    step = f'  - {{at: 2s, event: {{"aer_event": [{poisoned}, {wiped}], "uevent": [{recovery}]}}}}\n'
+    (tmp_path / "played").mkdir()
+    (tmp_path / "played/case.yaml").write_text(f"about: x\nsteps:\n  - {{at: 1s, add: []}}\n{step}")
+    (tmp_path / "played/config.lspci").write_text(capture(*images()))
+
+    write(record(open_source(str(tmp_path / "played")), 3), tmp_path / "made")
+
+    assert step in (tmp_path / "made/case.yaml").read_text()
+
+
 def test_recording_meets_a_function_that_came_later(tmp_path: Path) -> None:
     (tmp_path / "played").mkdir()
     (tmp_path / "played/case.yaml").write_text('about: x\nsteps: [{at: 2s, add: ["0000:01:00.0"]}]\n')
