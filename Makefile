@@ -2,12 +2,13 @@
 # make test    set everything up, build the wheel, and pass the tests against it
 # make lint    ruff and mypy
 # make lab     everything the laboratory has (root, Debian or Ubuntu, x86-64)
+# make lab-full   every cell of the matrix of what is seen where; writes docs/lab-results.md
 # make lab-shell ARGS="--xen"     a machine of the laboratory, for an experiment: docs/lab.md
 
 SOURCES := $(shell find pcifma plugins -name '__pycache__' -prune -o -type f -print 2>/dev/null) pyproject.toml hatch_build.py README.md LICENSE
 STAMP := .venv/.installed
 
-.PHONY: sweep test lint lab lab-shell clean
+.PHONY: sweep test lint lab lab-full lab-shell clean
 
 # Exit statuses 1 (errors found) and 3 (not everything could be looked at) are results, not failures.
 sweep: $(STAMP)
@@ -22,6 +23,9 @@ lint: .venv-test/.installed
 
 lab: .venv-test/.installed
 	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py -m "lab or lab_full"
+
+lab-full: .venv-test/.installed
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS)
 
 lab-shell: .venv-test/.installed
 	@PYTHONPATH=tests .venv-test/bin/python -m lab $(ARGS)

@@ -47,6 +47,7 @@ LINKS = [
     Link("up1", "04.w=0000:0100 CAP_EXP+8.w=0000:000f", "04.w=0100:0100 CAP_EXP+8.w=000f:000f", "SERR# off, Device Control"),
     Link("rp2", "ECAP_AER+2c.l=0:2", "ECAP_AER+2c.l=2:2", "Root Error Command: interrupt off (nonfatal)"),
     Link("rp2", "CAP_MSI+2.w=0:1", "CAP_MSI+2.w=1:1", "MSI off"),
+    Link("rp2", "CAP_MSI+c.l=ffffffff", "CAP_MSI+c.l=0", "masked"),
     Link("rp2", "04.w=0:4", "04.w=4:4", "Bus Master off"),
 ]
 

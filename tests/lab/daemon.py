@@ -1,0 +1,76 @@
+"""The real daemon in a machine: `pcifma fmd` started, waited for, asked and stopped; and registers read and written from within.
+
+with Daemon(machine, "poll: {slow_interval: 2s}\\n") as daemon:
+    machine.inject("ep1", "POISON_TLP")
+    daemon.looked(2)
+    print(daemon.events())
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from . import product
+from .initramfs import GUEST
+from .machine import Machine
+
+CONFIG = "user: root\ngroup: root\n"
+Step = list[Any]  # as guest/registers.py takes it: a verb, then words and numbers
+
+
+def steps(machine: Machine, sequence: Sequence[Step]) -> dict[str, Any]:
+    """Do *sequence* in *machine*, in order, and return {"read": what was read, "ended_ns": wall clock there}."""
+    shutil.copy(GUEST / "registers.py", machine.share)
+    (machine.share / "steps.json").write_text(json.dumps(sequence))
+    return dict(json.loads(machine.check("python3 -I -S /lab/registers.py /lab/steps.json", product.SECONDS)))
+
+
+class Daemon:
+    """One daemon, with a root directory and a log of its own; *settings* are further lines of its configuration."""
+
+    def __init__(self, machine: Machine, settings: str = "", *, name: str = "fmd") -> None:
+        self._machine = machine
+        self.root = f"/root/{name}"
+        self.log = machine.share / f"{name}.log"
+        (machine.share / "pcifma.yaml").write_text(CONFIG + settings)
+        place = f"{self.root}/etc/pcifma"
+        machine.check(f"rm -rf {self.root}; mkdir -p {place}; cp /lab/pcifma.yaml {place}; chmod -R go-w {self.root}")
+        machine.run(f"{product.PROGRAM} fmd --root {self.root} >/lab/{self.log.name} 2>&1 &")
+        self.looked(1)
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def socket(self) -> str:
+        """Its control socket, in the machine."""
+        return f"{self.root}/run/pcifma/fmd.sock"
+
+    def looked(self, times: int) -> int:
+        """Wait until it has looked *times* more; returns the machine's wall clock then, in ns."""
+        return int(steps(self._machine, [["looks", self.socket, times]])["ended_ns"])
+
+    def status(self) -> dict[str, Any]:
+        """What `pcifma status` says."""
+        return dict(json.loads(self._ask("status --json")))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Its error log, as `pcifma dump` prints it."""
+        return [json.loads(line) for line in self._ask("dump -e --json").splitlines()]
+
+    def pids(self) -> list[int]:
+        """The processes of the daemon: the loop and its keeper."""
+        return [int(word) for word in self._machine.check(f"pgrep -f 'pcifma fmd --root {self.root}' || true").split()]
+
+    def stop(self) -> None:
+        """End it, and wait until its socket has gone."""
+        self._machine.check(f"kill $(cat {self.root}/run/pcifma/fmd.lock); while test -e {self.socket}; do sleep .2; done")
+
+    def _ask(self, words: str) -> str:
+        return self._machine.check(f"{product.PROGRAM} {words} --root {self.root}", product.SECONDS)

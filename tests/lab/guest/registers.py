@@ -1,0 +1,71 @@
+"""Runs in the guest: steps of a JSON file, in order. It knows nothing of pcifma but how to ask a daemon how often it has looked.
+
+["looks", SOCKET, N]                             until the daemon at SOCKET has looked N times more
+["read", ADDRESS, OFFSET, WIDTH]                 a configuration register; null if it cannot be read
+["write", ADDRESS, OFFSET, WIDTH, VALUE, MASK]   its bits of MASK
+
+Prints one JSON object: what was read, and when it ended (nanoseconds since 1970).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+PATIENCE_S = 240
+
+
+def looks(path: str) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(path)
+        connection.sendall(b'{"v": 1, "verb": "status", "args": {}}\n')
+        with connection.makefile("rb") as stream:
+            return int(json.loads(stream.readline())["result"]["looks"])
+
+
+def wait(path: str, number: int) -> None:
+    end, wanted = time.monotonic() + PATIENCE_S, -1
+    while time.monotonic() < end:
+        try:
+            now = looks(path)
+        except OSError:
+            now = -1  # not up yet
+        if now >= 0:
+            wanted = now + number if wanted < 0 else wanted
+            if now >= wanted:
+                return
+        time.sleep(0.1)
+    sys.exit(f"{path}: no {number} looks within {PATIENCE_S} s")
+
+
+def read(address: str, offset: int, width: int) -> int | None:
+    try:
+        with Path(f"/sys/bus/pci/devices/{address}/config").open("rb", buffering=0) as config:
+            data = os.pread(config.fileno(), width, offset)
+    except OSError:
+        return None
+    return int.from_bytes(data, "little") if len(data) == width else None
+
+
+def write(address: str, offset: int, width: int, value: int, mask: int) -> None:
+    now = read(address, offset, width)
+    if now is not None:
+        with Path(f"/sys/bus/pci/devices/{address}/config").open("r+b", buffering=0) as config:
+            os.pwrite(config.fileno(), (now & ~mask | value & mask).to_bytes(width, "little"), offset)
+
+
+found: list[int | None] = []
+with Path(sys.argv[1]).open() as steps:
+    for verb, *rest in json.load(steps):
+        if verb == "looks":
+            wait(*rest)
+        elif verb == "read":
+            found.append(read(*rest))
+        else:
+            write(*rest)
+json.dump({"read": found, "ended_ns": time.time_ns()}, sys.stdout)

@@ -1,0 +1,142 @@
+"""What each cell's outcome is worth: was the error reported, by whom, under its right name, for its Function, once.
+
+Nothing here asks pcifma what is right: classes come from lab.expect, what was readable from the registers at the end of the round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..expect import ERRORS, Error
+from .cell import Cell
+from .session import Phase
+from .witness import Severity, Sighting
+
+# right: once, by its name. accounted: the registers were wiped, but its severity is told with the Function as its source.
+Told = Literal["right", "accounted", "twice", "missed"]
+# named: the error and its Function. told: the Function and a severity. silent: neither.
+Heard = Literal["named", "told", "silent"]
+PEERS = ("kernel", "rasdaemon", "collectd")
+_LEAVES = {f"ereport.io.pciex.{error.leaf}": error for error in ERRORS}
+_SHADOWS = {f"ereport.io.pciex.{severity}": severity for severity in ("correctable", "nonfatal", "fatal")}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One error of one cell. *foretold*: whether coverage said that it would be heard; None if it did not know."""
+
+    mode: str
+    kind: str
+    row: str
+    place: str
+    node: str
+    error: str
+    readable: bool
+    pcifma: Told
+    kernel: Heard
+    rasdaemon: Heard
+    collectd: Heard
+    foretold: bool | None
+
+    @property
+    def is_foretold_wrong(self) -> bool:
+        """True if coverage knew, and the kernel's log says otherwise."""
+        return self.foretold is not None and self.foretold != (self.kernel != "silent")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One mode: its outcomes, and the ereports that no injection explains: (Function's name, class)."""
+
+    mode: str
+    control: bool
+    outcomes: tuple[Outcome, ...]
+    false: tuple[tuple[str, str], ...]
+
+
+def judge(phase: Phase) -> Judged:
+    """Compare what was injected in *phase* with what everybody said."""
+    ledger = _Ledger(phase)
+    outcomes = tuple(outcome for cell, standing in zip(phase.cells, phase.standing, strict=True) for outcome in ledger.cell(cell, standing))
+    return Judged(phase.mode.name, phase.mode.control, outcomes, tuple(ledger.unexplained()))
+
+
+class _Ledger:
+    # Reports by Function; a report that names no error answers for one cell only.
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+        self._names = {address: name for name, address in phase.address.items()}
+        self._named: Counter[tuple[str, Error]] = Counter()
+        self._severity: Counter[tuple[str, str]] = Counter()
+        for event in phase.ereports:
+            if error := _LEAVES.get(event["class"]):
+                self._named[event["device"], error] += event["count"]
+            elif severity := _SHADOWS.get(event["class"]):
+                self._severity[event["device"], severity] += event["count"]
+        self._peers = {peer: _Peer(phase.said.get(peer, ())) for peer in PEERS}
+        self._injected: set[tuple[str, Error]] = set()
+
+    def cell(self, cell: Cell, standing: frozenset[Error]) -> Iterator[Outcome]:
+        device = self._phase.address[cell.node]
+        for error in cell.row.errors:
+            severity = _severity(cell, error)
+            self._injected.add((device, error))
+            kernel, rasdaemon, collectd = (self._peers[peer].heard(device, error, severity) for peer in PEERS)
+            yield Outcome(
+                cell.mode, cell.row.kind, cell.row.name, cell.place, cell.node, error.name, error in standing,
+                self._told(device, error, severity), kernel, rasdaemon, collectd, self._foretold(device, severity),
+            )  # fmt: skip
+
+    def unexplained(self) -> Iterator[tuple[str, str]]:
+        for (device, error), count in self._named.items():
+            if (device, error) not in self._injected and not self._follows(device, error):
+                yield from [(self._names.get(device, device), f"pciex.{error.leaf}")] * count
+        yield from ((self._names.get(device, device), f"pciex.{severity}") for (device, severity), n in self._severity.items() if n > 0)
+
+    def _told(self, device: str, error: Error, severity: Severity) -> Told:
+        count = self._named[device, error]
+        if count == 1:
+            return "right"
+        if count:
+            return "twice"
+        if self._severity[device, severity] > 0:
+            self._severity[device, severity] -= 1
+            return "accounted"
+        return "missed"
+
+    def _follows(self, device: str, error: Error) -> bool:
+        # An advisory error sets Advisory Non-Fatal too; more errors than the Header Log holds set Header Log Overflow.
+        follows = {"ADV_NONFATAL": "advisory", "HL_OVERFLOW": "several"}.get(error.name)
+        return any(cell.row.kind == follows and self._phase.address[cell.node] == device for cell in self._phase.cells)
+
+    def _foretold(self, device: str, severity: Severity) -> bool | None:
+        line: dict[str, Any] = self._phase.coverage.get(device, {})
+        heard: bool | None = line.get("heard", {}).get(severity)
+        return heard
+
+
+class _Peer:
+    def __init__(self, said: Sequence[Sighting]) -> None:
+        self._named = {(one.device, error) for one in said for error in one.errors}
+        self._told: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for one in said:
+            self._told[one.device, one.severity] += not one.errors
+
+    def heard(self, device: str, error: Error, severity: Severity) -> Heard:
+        if (device, error) in self._named:
+            return "named"
+        if self._told[device, severity] > 0:
+            self._told[device, severity] -= 1
+            return "told"
+        return "silent"
+
+
+def _severity(cell: Cell, error: Error) -> Severity:
+    # The message that a Function sends of it (6.2.3.2.4): an advisory error is told as a correctable one.
+    if error.correctable or cell.row.kind == "advisory":
+        return "correctable"
+    return "fatal" if cell.row.fatal else "nonfatal"
