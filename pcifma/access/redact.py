@@ -13,6 +13,7 @@ from dataclasses import replace
 from pcifma.access.image import ImageSpace
 from pcifma.access.layout import placed_registers
 from pcifma.access.recording import Recording
+from pcifma.errors import ShortReadError
 from pcifma.regs.bdf import Bdf
 
 # Kernel parameters that decide who hears of errors, by how they start.
@@ -32,26 +33,39 @@ _STRUCTURES = frozenset({0, 9, 41, 127})
 def redact(recording: Recording) -> Recording:
     """*recording* without identifying facts. The same serial number stays the same made-up one throughout."""
     serials: dict[int, int] = {}
+
+    def made_up(number: int) -> int:
+        return number >> 40 << 40 | serials.setdefault(number, len(serials) + 1)
+
     kept = {path: data for path, data in recording.files.items() if path not in _DROPPED and not _GUEST.fullmatch(path)}
     files = {path: _FILES.get(path, bytes)(data) for path, data in kept.items()}
     return replace(
         recording,
         about="recorded and redacted",
         links={path: text for path, text in recording.links.items() if not path.startswith(_UUIDS)},
-        images={bdf: _without_serial(bdf, rows, serials) for bdf, rows in recording.images.items()},
+        images={bdf: without_serial(bdf, rows, made_up) for bdf, rows in recording.images.items()},
         files=files,
     )
 
 
-def _without_serial(bdf: Bdf, rows: Mapping[int, bytes], serials: dict[int, int]) -> Mapping[int, bytes]:
+def without_serial(bdf: Bdf, rows: Mapping[int, bytes], made_up: Callable[[int], int]) -> Mapping[int, bytes]:
+    """*rows* of a Function's bytes with what *made_up* gives for its Device Serial Number in that one's place."""
     # The serial number is an EUI-64: its upper 24 bits name the maker and stay (PCIe Base Spec 7.9.3).
     image = ImageSpace(bdf, rows)
-    for placed in placed_registers(image.read, image.size):
-        if str(placed.location) == "ECAP_DSN+4.l" and placed.offset + 8 <= image.size:
-            number = int.from_bytes(image.data[placed.offset : placed.offset + 8], "little")
-            made_up = number >> 40 << 40 | serials.setdefault(number, len(serials) + 1)
-            image.data[placed.offset : placed.offset + 8] = made_up.to_bytes(8, "little")
-    return image.rows()
+    place = next((p.offset for p in placed_registers(image.read, image.size) if str(p.location) == "ECAP_DSN+4.l"), None)
+    if place is None:
+        return rows
+    try:
+        number = int.from_bytes(image.read(place, 8), "little")
+    except ShortReadError:
+        return rows
+    put = made_up(number).to_bytes(8, "little")
+    return {at: bytes(put[i - place] if place <= i < place + 8 else byte for i, byte in enumerate(row, at)) for at, row in rows.items()}
+
+
+def redacted_file(path: str, data: bytes) -> bytes:
+    """The fact at *path* as a redacted recording has it."""
+    return _FILES.get(path, bytes)(data)
 
 
 def _cmdline(data: bytes) -> bytes:

@@ -25,23 +25,25 @@ def command(root: Path, uuid: str, *, as_json: bool) -> int:
     """The chain from a fault to each of its ereports, what was looked for and not seen. UUID may be cut to its first characters."""
     with reader(root) as log:
         case = find(log, uuid)
-        chain = _chain(log, case)
+        found = chain(log, case)
         events = log.errors(list(log.evidence(case.id)))
     if as_json:
-        click.echo(json.dumps({**chain, "case": case.uuid, "ereports": [event.uuid for event in events]}, sort_keys=True))
+        click.echo(json.dumps({**found, "case": case.uuid, "ereports": [event.uuid for event in events]}, sort_keys=True))
     else:
-        for line in _words(case, chain, events):
+        for line in words(case, found, events):
             click.echo(line)
     return 0
 
 
-def _chain(log: Reader, case: CaseRecord) -> dict[str, Any]:
+def chain(log: Reader, case: CaseRecord) -> dict[str, Any]:
+    """What the module that diagnosed *case* kept of its reasons: rule, what it explains, what it missed; empty if nothing."""
     kept = log.state(case.module).get(("buffer", f"why:{case.uuid}"))
     found: dict[str, Any] = json.loads(kept) if kept else {}
     return found
 
 
-def _words(case: CaseRecord, chain: dict[str, Any], events: list[Ereport]) -> Iterator[str]:
+def words(case: CaseRecord, chain: dict[str, Any], events: list[Ereport]) -> Iterator[str]:
+    """The chain for people."""
     yield f"case {case.uuid}  {case.code}  {case.state.lower()}  by {clean(case.rules)}"
     for suspect in case.suspects:
         yield f"  {suspect.certainty:3d}%  {clean(suspect.class_)}  {clean(suspect.device)}  {clean(suspect.location)}"

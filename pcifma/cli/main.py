@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "repaired": "A part was repaired.",
     "replaced": "A part was replaced.",
     "acquit": "A suspect is innocent.",
+    "bundle": "A case for a vendor, as a tar.",
     "clear": "Clear the logged status bits of a case or a Function, once.",
     "writes": "Every register ever written: before, after, why, for whom.",
     "reset": "Begin a module anew.",

@@ -9,6 +9,8 @@ from pcifma.fmd.engine.case import CaseRecord
 from pcifma.fmd.log.reader import Reader
 from pcifma.regs.bdf import Bdf
 
+_BELOW = 8  # Functions of one device; on a conventional bus there may be more
+
 
 def functions_of(case: CaseRecord, reader: Reader, fabric: Fabric) -> frozenset[Bdf]:
     """Addresses of those that are on *fabric*."""
@@ -17,11 +19,12 @@ def functions_of(case: CaseRecord, reader: Reader, fabric: Fabric) -> frozenset[
 
 
 def with_partners(functions: frozenset[Bdf], fabric: Fabric) -> frozenset[Bdf]:
-    """*functions*, the port above each, and the port at the root: where an error of theirs may be latched too."""
+    """*functions*, every port above them, and who is at the other end of a port's link: where an error of theirs may be latched too."""
     found = set(functions)
     for function in (fabric[bdf] for bdf in functions):
-        near = (fabric.parent(function), fabric.root_port(function), fabric.collector(function))
-        found |= {each.bdf for each in near if each is not None}
+        collector = fabric.collector(function)
+        near = (*fabric.path(function), *fabric.children(function)[:_BELOW], *([collector] if collector is not None else []))
+        found |= {each.bdf for each in near}
     return frozenset(found)
 
 

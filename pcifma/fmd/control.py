@@ -20,6 +20,7 @@ from pcifma.fmd.concern import functions_of, with_partners
 from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.cache import Resource
 from pcifma.fmd.engine.verdict import Verdict, flush, judge, spoken
+from pcifma.fmd.exhibit import Exhibits
 from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.log.purge import Purged, forget, purge
 from pcifma.fmd.log.ticket import Ticket
@@ -60,6 +61,7 @@ class Control:
             "repaired": Verb(partial(self._judge, "repaired"), changes=True),
             "replaced": Verb(partial(self._judge, "replaced"), changes=True),
             "acquit": Verb(partial(self._judge, "acquitted"), changes=True),
+            "exhibit": Verb(Exhibits(self._daemon).show),
             "clear.plan": Verb(self._clearing.plan),
             "clear": Verb(self._clearing.clear, changes=True),
             "sweep": Verb(self._clearing.sweep, changes=True),
