@@ -10,7 +10,7 @@ from pcifma.access import uevent, xenstore
 from pcifma.access.event_trace import AER_EVENT, opened
 from pcifma.access.host import TreeHost
 from pcifma.access.mca.bank_tree import MOUNT, BankTree
-from pcifma.access.seam import MCE_RECORD, Record
+from pcifma.access.seam import HYPERCALL, MCE_RECORD, Record
 from pcifma.access.tree import MountedTree
 from pcifma.errors import SourceError
 
@@ -36,7 +36,7 @@ class LiveHost(TreeHost):
         self._refused: dict[str, str] = {}
 
     def stream(self, name: str) -> Iterator[Record]:
-        """Records of *name* (`aer_event`, `uevent`, `mce_record`) since the last call."""
+        """Records of *name* (`aer_event`, `uevent`, `mce_record`, `hypercall`) since the last call."""
         if name in _STREAMS and name not in self._streams and name not in self._refused:
             try:
                 self._streams[name] = _STREAMS[name](self)
@@ -62,8 +62,15 @@ def _machine_checks(host: LiveHost) -> Listening:
     return open_stream(host)
 
 
+def _hypercalls(host: LiveHost) -> Listening:
+    from pcifma.access.hypercall import open_stream  # noqa: PLC0415 - only where it was asked for
+
+    return open_stream()
+
+
 _STREAMS: dict[str, Callable[[LiveHost], Listening]] = {
     AER_EVENT.stream: lambda host: opened(AER_EVENT),
     uevent.STREAM: lambda host: uevent.Uevents(),
     MCE_RECORD: _machine_checks,
+    HYPERCALL: _hypercalls,
 }

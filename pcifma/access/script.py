@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 POWER_STATES = ("D1", "D2", "D3hot", "D3cold")
 ANSWERS = ("ok", "ones", "busy")
-STREAMS = ("uevent", "aer_event", "mce_record", "irq")
+STREAMS = ("uevent", "aer_event", "mce_record", "hypercall", "irq")
 PLATFORM = ("hypervisor", "role", "owner", "msi")
 MISTAKE_LIMIT = 50  # a file with more is the wrong file
 

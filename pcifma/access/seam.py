@@ -16,6 +16,9 @@ Kind = Literal["live", "sysfs", "capture", "fixture"]
 MCE_RECORD = "mce_record"
 """The stream of machine checks: one record an error, members named as in the kernel's tracepoint of that name."""
 
+HYPERCALL = "hypercall"
+"""The stream of hypercalls of dom0's control tools that failed or took long: hypercall, operation, domain, error, latency_us, comm, tid."""
+
 STATED = "/platform"
 """Host facts below it are what a fixture states of its platform: `/platform/role` and the like. No other machine has them."""
 
@@ -65,7 +68,7 @@ class Host(Protocol):
         """Why *read* gave None: `absent`, `not recorded`, `permission denied`, `masked by the container`, …"""
 
     def stream(self, name: str) -> Iterator[Record]:
-        """Records of a stream (`uevent`, `aer_event`, `mce_record`, `irq`) that are there now; empty if there is none."""
+        """Records of a stream (`uevent`, `aer_event`, `mce_record`, `hypercall`, `irq`) that are there now; empty if there is none."""
 
 
 class Clock(Protocol):

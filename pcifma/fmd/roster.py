@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import selectors
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pcifma.access.seam import HYPERCALL
 from pcifma.errors import LogUnavailableError, PcifmaError, PluginError
 from pcifma.fmd import config as configuration
 from pcifma.fmd.child.nursery import Nursery
@@ -28,6 +29,10 @@ from pcifma.plugin.manifest import Manifest
 from pcifma.poll.poller import Poller
 
 Status = Literal["active", "failed", "loading"]
+
+
+# Listening that costs those whom it watches something: only where the setting says so.
+_ASKED_FOR = {HYPERCALL: "xpv.listen"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,11 @@ def _places(config: Config, paths: Paths, complaints: list[str]) -> Iterator[tup
             complaints.append(str(err))
     if config.flag("plugins.entry_points"):
         yield from loader.entry_point_directories(complaints)
+
+
+def heeded(streams: Iterable[str], config: Config) -> tuple[str, ...]:
+    """Those of *streams* that *config* lets be listened to."""
+    return tuple(stream for stream in streams if stream not in _ASKED_FOR or config.flag(_ASKED_FOR[stream]))
 
 
 def check(config: Config, paths: Paths, *, trusted: frozenset[int]) -> list[str]:
@@ -162,9 +172,9 @@ class Roster:
         return found
 
     def streams(self) -> tuple[str, ...]:
-        """The Host streams that the sources listen to."""
+        """The Host streams that the sources listen to, as far as the operator lets them."""
         sources = (held.candidate.manifest for held in self._held.values())
-        return tuple(dict.fromkeys(stream for manifest in sources for stream in manifest.streams))
+        return heeded(dict.fromkeys(stream for manifest in sources for stream in manifest.streams), self._config)
 
     def _load_now(self, held: _Held) -> None:
         self._hold(held, self._start(held.candidate))

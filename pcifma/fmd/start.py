@@ -18,9 +18,11 @@ from pathlib import Path
 import msgspec
 
 from pcifma.access.clock import SimulatedClock, SystemClock
+from pcifma.access.event_trace import AER_EVENT
 from pcifma.access.open import open_live, open_source
-from pcifma.access.seam import ConfigSpace, Machine
+from pcifma.access.seam import HYPERCALL, MCE_RECORD, ConfigSpace, Machine
 from pcifma.access.sysfs import SysfsConfigs
+from pcifma.access.uevent import STREAM as UEVENT
 from pcifma.errors import DaemonError, PcifmaError
 from pcifma.fmd import config as configuration
 from pcifma.fmd import privilege
@@ -39,13 +41,13 @@ from pcifma.fmd.notify import Notify
 from pcifma.fmd.pace import PacedClock
 from pcifma.fmd.path import Paths
 from pcifma.fmd.reload import Reload
-from pcifma.fmd.roster import find, misconfigured
+from pcifma.fmd.roster import find, heeded, misconfigured
 from pcifma.fmd.socket import Server, bind
 from pcifma.regs.bdf import Bdf
 
 _LIVE_SYS = Path("/sys")
 _LOCK_MODE = 0o644
-_STREAMS = ("aer_event", "uevent", "mce_record")
+_STREAMS = (AER_EVENT.stream, UEVENT, MCE_RECORD, HYPERCALL)
 _BANKS = "/msr/"
 _LOADED_LATER = ("yaml", "pcifma.platform.survey", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
 # What built-in plugins load when they are configured.
@@ -92,7 +94,7 @@ def run(order: Order, nursery: Nursery) -> None:
     with lock(paths.runtime / paths.lock.name), control_socket(paths, who) as sock:
         machine = machine_of(order.source)
         keeper = keeper_for(machine, order.source, config, paths)
-        listen(machine)
+        listen(machine, config)
         nursery.drop(who.uid, who.gid, load=preload(who, config))
         privilege.drop(who)
         os.umask(0o027)
@@ -178,12 +180,12 @@ def machine_of(source: str | None) -> Machine:
     return machine
 
 
-def listen(machine: Machine) -> None:
+def listen(machine: Machine, config: Config) -> None:
     """Open the kernel's streams, and the banks that may be read, while that is still allowed. What cannot be opened is silent, and
     `coverage` says what that costs.
     """
     if machine.kind == "live" and os.geteuid() == 0:
-        for stream in _STREAMS:
+        for stream in heeded(_STREAMS, config):
             for _ in machine.host.stream(stream):
                 pass
         for cpu in machine.host.entries(_BANKS):

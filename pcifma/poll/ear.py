@@ -10,13 +10,13 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
-from pcifma.access.seam import MCE_RECORD, Host, Record
+from pcifma.access.seam import HYPERCALL, MCE_RECORD, Host, Record
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.plugin.loader import Plugin
@@ -65,15 +65,17 @@ def heard(record: Record) -> Heard | None:
     if "lost" in record.fields:
         return Heard(record, None)
     try:
-        if record.stream == AER_EVENT:
-            return Heard(record, Bdf.parse(record.fields["dev_name"]), _aer_words(record.fields))
-        if record.stream == MCE_RECORD:
-            return Heard(record, Target("cpu", str(int(record.fields["cpu"], 0))))
-        if record.stream == UEVENT and "ERROR_EVENT" in record.fields:
-            return Heard(record, Bdf.parse(record.fields["PCI_SLOT_NAME"]))
+        return Heard(record, *_SAID[record.stream](record.fields))
     except (KeyError, ValueError):
         return None
-    return None
+
+
+def _of_uevent(fields: Mapping[str, str]) -> tuple[Whose]:
+    return (Bdf.parse(fields["PCI_SLOT_NAME"] if "ERROR_EVENT" in fields else ""),)
+
+
+def _of_hypercall(fields: Mapping[str, str]) -> tuple[Whose]:
+    return (Target("domain", str(int(fields["domain"]))) if "domain" in fields else None,)
 
 
 def _aer_words(fields: Mapping[str, str]) -> dict[Location, int]:
@@ -89,6 +91,15 @@ def _aer_words(fields: Mapping[str, str]) -> dict[Location, int]:
         words |= dict(zip(_HEADER_LOG, header, strict=False))
         words[_CONTROL] = (status & -status).bit_length() - 1 & _POINTER
     return words
+
+
+# By stream: whom a record speaks of, and what it says as register words. KeyError or ValueError where it is none of ours.
+_SAID: Mapping[str, Callable[[Mapping[str, str]], tuple[Whose] | tuple[Whose, Mapping[Location, int]]]] = {
+    AER_EVENT: lambda fields: (Bdf.parse(fields["dev_name"]), _aer_words(fields)),
+    MCE_RECORD: lambda fields: (Target("cpu", str(int(fields["cpu"], 0))),),
+    HYPERCALL: _of_hypercall,
+    UEVENT: _of_uevent,
+}
 
 
 def snapshots(now: Snapshot, told: Sequence[Heard]) -> list[Snapshot]:

@@ -129,4 +129,6 @@ def _detector(fabric: Fabric, subject: Subject) -> dict[str, str]:
         return fmri.detector(fabric, subject.function)
     if subject.target.kind == "cpu":
         return {"scheme": "cpu", "cpuid": subject.target.name}
+    if subject.target.kind == "domain":
+        return {"scheme": "xen", "domid": subject.target.name}
     return {"scheme": "dev", "device-path": f"/{subject.target}"}

@@ -167,11 +167,11 @@ class Session:
 
         With *later*, nothing is decoded before the end: it is kept as text until then, and the traced have the processor for themselves.
         """
-        pipe = os.open(self.tracefs.root / "instances" / self.name / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+        pipe = self.pipe()
         try:
             with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
                 while not ended():
-                    yield from self._spooled(pipe, spool) if later else self._read(pipe)
+                    yield from self._spooled(pipe, spool) if later else self.read(pipe)
                     yield None
                     time.sleep(_PAUSE_S)
                 self._set("tracing_on", "0")
@@ -188,7 +188,12 @@ class Session:
             while chunk := os.read(pipe, _CHUNK):
                 yield chunk
 
-    def _read(self, pipe: int) -> Iterator[Record]:
+    def pipe(self) -> int:
+        """Open the stream of records, which never blocks; the descriptor is the caller's."""
+        return os.open(self.tracefs.root / "instances" / self.name / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def read(self, pipe: int) -> Iterator[Record]:
+        """Yield what has come since the last call."""
         for chunk in self._chunks(pipe):
             yield from self._decoded(chunk)
 

@@ -50,6 +50,27 @@ def dom0() -> Iterator[Machine]:
         machine.close()
 
 
+@pytest.fixture
+def daemon(dom0: Machine) -> Iterator[Machine]:
+    """dom0 with a daemon that listens to the tools."""
+    (dom0.share / "fmd" / "etc" / "pcifma").mkdir(parents=True)
+    (dom0.share / "fmd" / "etc" / "pcifma" / "pcifma.yaml").write_text("user: root\nxpv: {listen: true}\n")
+    dom0.check(f"{PCIFMA} fmd --root /lab/fmd >/lab/fmd.log 2>&1 & echo $! >/lab/fmd.pid")
+    dom0.check(f"until {PCIFMA} status --root /lab/fmd | grep -q 'looks since'; do sleep 1; done", seconds=SLOW)
+    yield dom0
+    dom0.check("kill $(cat /lab/fmd.pid); while kill -0 $(cat /lab/fmd.pid) 2>/dev/null; do sleep 1; done", seconds=SLOW)
+    assert dom0.run("grep pcifma /sys/kernel/tracing/dynamic_events").status == 1
+
+
+def test_failed_hypercall_becomes_an_ereport_of_its_domain(daemon: Machine) -> None:
+    assert daemon.run("xl pause 999", seconds=SLOW).status != 0
+    asked = f"{PCIFMA} dump -e --json -c 'ereport.xpv.*' --root /lab/fmd"
+    daemon.check(f"until {asked} | grep -q '\"domain999\"'; do sleep 1; done", seconds=SLOW)
+    found = [json.loads(line) for line in daemon.check(asked, seconds=SLOW).splitlines()]
+    failed = [event["payload"] for event in found if event["class"] == "ereport.xpv.hypercall.failed" and event["device"] == "domain999"]
+    assert [(payload["operation"], payload["error"], payload["comm"]) for payload in failed] == [("pausedomain", "ESRCH", "xl")]
+
+
 def rows(machine: Machine, arguments: str) -> list[Row]:
     output = machine.check(f"{PCIFMA} trace run --json {arguments} 2>/lab/err", seconds=SLOW)
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]

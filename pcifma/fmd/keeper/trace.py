@@ -15,6 +15,8 @@ from pathlib import Path
 PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 # The tags of pcifma/access/event_trace.py, each with its event; a probe's group is named as its instance is, and has no hyphens.
 _EVENTS = {"aer": "events/ras/aer_event/enable", "mce": "events/mce/mce_record/enable", "mca": ""}
+# pcifma/xpv/session.py: instance and group have one name, and these probes.
+_PROBES = ("enter", "exit")
 _TRIES, _PAUSE_S = 50, 0.1  # an instance is busy until its last reader is gone
 
 
@@ -28,15 +30,19 @@ def remove(pid: int, places: Sequence[Path] = PLACES, *, pause_s: float = _PAUSE
                     group = instance.name.replace("-", "_")
                     _remove(instance, _EVENTS[found[1]] or f"events/{group}/record/enable", pause_s)
                     if not _EVENTS[found[1]]:
-                        _undefine(place / "kprobe_events", group)
+                        _undefine(place / "kprobe_events", f"{group}/record")
+                elif re.fullmatch(rf"pcifma_{pid}_\d+", instance.name):
+                    _remove(instance, f"events/{instance.name}/enable", pause_s)
+                    for probe in _PROBES:
+                        _undefine(place / "kprobe_events", f"{instance.name}/{probe}")
 
 
-def _undefine(probes: Path, group: str) -> None:
+def _undefine(probes: Path, event: str) -> None:
     # One write is one command; without O_APPEND the kernel would take away everybody's probes first.
     with suppress(OSError):
         file = os.open(probes, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            os.write(file, f"-:{group}/record\n".encode())
+            os.write(file, f"-:{event}\n".encode())
         finally:
             os.close(file)
 

@@ -8,7 +8,7 @@ from pcifma.fmd.keeper.trace import remove
 
 
 def test_only_the_instances_of_that_process_are_removed(tmp_path: Path) -> None:
-    names = ("pcifma-aer-4711-99", "pcifma-aer-47110-99", "pcifma-aer-4711-99x", "pcifma_4711_99", "rasdaemon")
+    names = ("pcifma-aer-4711-99", "pcifma-aer-47110-99", "pcifma-aer-4711-99x", "pcifma_4711_99x", "rasdaemon")
     for name in names:
         (tmp_path / "instances" / name).mkdir(parents=True)
     remove(4711, [tmp_path], pause_s=0)
