@@ -36,9 +36,13 @@ def command(root: Path, uuid: str, *, as_json: bool) -> int:
 
 
 def chain(log: Reader, case: CaseRecord) -> dict[str, Any]:
-    """What the module that diagnosed *case* kept of its reasons: rule, what it explains, what it missed; empty if nothing."""
-    kept = log.state(case.module).get(("buffer", f"why:{case.uuid}"))
-    found: dict[str, Any] = json.loads(kept) if kept else {}
+    """What the module that diagnosed *case* kept of its reasons: rule, what it explains, what it missed; empty if nothing.
+
+    A module keeps it in a buffer `why:<uuid>`, or many together in `why:<first two digits>`, by uuid.
+    """
+    state = log.state(case.module)
+    own, shared = (state.get(("buffer", f"why:{name}")) for name in (case.uuid, case.uuid[:2]))
+    found: dict[str, Any] = json.loads(own) if own else json.loads(shared).get(case.uuid, {}) if shared else {}
     return found
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
-from pcifma.access.clock import EPOCH_2000_NS
+from pcifma.access.clock import EPOCH_2000_NS, SimulatedClock
 from pcifma.access.seam import Host, Record
-from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport, PayloadValue
 from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
-from pcifma.fmd.engine.case import normalise
+from pcifma.fmd.engine.docket import Docket
+from pcifma.fmd.engine.handle import Case
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.rehearsal import registration
@@ -25,10 +24,12 @@ from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 from pcifma.regs.bdf import Bdf
 from pcifma.sim.degrade import Heard
+from pcifma.sim.fault import UNREAD
 
 _BOOT = "00000000-0000-4000-8000-000000000000"
 _SECOND = 10**9
 _PATIENCE_NS = 600 * _SECOND
+_MODULE = "bench"
 
 
 class _NoHost:
@@ -48,33 +49,6 @@ class _NoHost:
         return iter(())
 
 
-@dataclass
-class BenchCase:
-    """A case as it was opened; *suspects* are normalised when it is solved."""
-
-    key: str
-    uuid: str
-    state: str = "UNSOLVED"
-    suspects: list[Suspect] = field(default_factory=list)
-    urgency: str = ""
-
-    def add_ereport(self, event: Ereport) -> None:
-        """As Case.add_ereport; the evidence is not kept."""
-
-    def add_suspect(self, suspect: Suspect) -> None:
-        """As Case.add_suspect."""
-        self.suspects.append(suspect)
-
-    def solve(self, code: str, *, severity: str, urgency: str) -> None:
-        """As Case.solve."""
-        del code, severity
-        self.suspects, self.urgency, self.state = normalise(self.suspects), urgency, "SOLVED"
-
-    def close(self) -> None:
-        """As Case.close."""
-        self.state = "CLOSED"
-
-
 class _Serd:
     def __init__(self, state: SerdState, now_ns: int) -> None:
         self._state, self._now_ns = state, now_ns
@@ -87,14 +61,15 @@ class _Serd:
 
 
 class Bench:
-    """Implements Services for one module on one fabric. *opened* are its cases, oldest first."""
+    """Implements Services for one module on one fabric, with the daemon's own docket."""
 
     def __init__(self, plugin: Plugin, fabric: Fabric) -> None:
         """Open *plugin* with its properties at their defaults."""
         self._registration = registration(plugin)
         self.fabric = fabric
         self.host: Host = _NoHost()
-        self.opened: list[BenchCase] = []
+        self._clock = SimulatedClock()
+        self._docket = Docket(host="bench", clock=self._clock, committed=lambda: 0, target_of=lambda device: device)
         self._now_ns = 0
         self._buffers: dict[str, bytes] = {}
         self._serds: dict[str, SerdState] = {}
@@ -113,14 +88,18 @@ class Bench:
     def count(self, statistic: str, n: int = 1) -> None:
         """As Services.count; nobody asks."""
 
-    def open_case(self, key: str) -> BenchCase:
+    def open_case(self, key: str) -> Case:
         """As Services.open_case."""
-        self.opened.append(BenchCase(key, f"case-{len(self.opened)}"))
-        return self.opened[-1]
+        return self._docket.open(_MODULE, key, cause=str(self._now_ns), de={}, rules="")
 
-    def cases(self) -> Iterable[BenchCase]:
+    def cases(self) -> Iterable[Case]:
         """As Services.cases."""
-        return [case for case in self.opened if case.state != "CLOSED"]
+        return self._docket.of(_MODULE)
+
+    @property
+    def opened(self) -> list[Case]:
+        """The cases that were published, oldest first; repeated ones are one."""
+        return sorted((case for case in self._docket.cases.values() if case.record.diag_time), key=lambda case: case.record.id)
 
     def serd(self, name: str, n: int, t_s: float) -> _Serd:
         """As Services.serd."""
@@ -160,7 +139,7 @@ class Bench:
     def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
         """As Services.execute; a simulation acts on nothing."""
 
-    def run(self, heard: Sequence[Heard], link_status: Mapping[str, int]) -> list[BenchCase]:
+    def run(self, heard: Sequence[Heard], link_status: Mapping[str, int]) -> list[Case]:
         """Tell the module all that was *heard*, and wait for what it still waits for. The links' state is told first."""
         maker = _Maker(self.fabric)
         for device, status in link_status.items():
@@ -186,6 +165,10 @@ class _Maker:
 
     def heard(self, one: Heard) -> Ereport:
         payload: dict[str, PayloadValue] = {f"tlp-{part}": device for part, device in one.shown.named.items()}
+        if one.shown.lane is not None:
+            payload["lane"] = one.shown.lane
+        if one.shown.leaf == UNREAD:
+            payload["reason"] = "gone"
         event = self.ereport(one.shown.leaf, one.shown.device, one.tick, severity=one.shown.severity, payload=payload)
         return msgspec.structs.replace(event, trust="guest") if one.guest else event
 
@@ -193,7 +176,8 @@ class _Maker:
         self._seq += 1
         function = self._fabric[Bdf.parse(device)]
         fields = {
-            "class": f"ereport.io.{leaf}", "uuid": ereport_uuid("bench", _BOOT, device, leaf, 0, occurrence=self._seq), "host": "bench",
+            "class": f"ereport.{leaf}" if leaf == UNREAD else f"ereport.io.{leaf}",
+            "uuid": ereport_uuid("bench", _BOOT, device, leaf, 0, occurrence=self._seq), "host": "bench",
             "boot": _BOOT, "seq": self._seq, "tick": tick, "time": utc(EPOCH_2000_NS + tick * _SECOND),
             "not_before": utc(EPOCH_2000_NS + (tick - 1) * _SECOND), "first_look": False, "residue": False, "ena": ena(self._seq),
             "device": device, "detector": fmri.detector(self._fabric, function), "resource": fmri.hc(self._fabric, function),

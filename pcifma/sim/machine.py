@@ -6,12 +6,16 @@ from random import Random
 
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import device_path
-from pcifma.fabric.function import Function
+from pcifma.fabric.function import FoundCapability, Function
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.exp import DevType
 
 _SWITCH_CHANCE, _NESTED_CHANCE = 0.5, 0.25
 _MAX_ROOT_PORTS, _MAX_DOWNSTREAM = 4, 5
+
+
+# Every Function has Advanced Error Reporting: what it does not say did not happen to it.
+_CAPABILITIES = (FoundCapability("CAP_EXP", 0x10, False, 2, 0x40), FoundCapability("ECAP_AER", 0x1, True, 2, 0x100))
 
 
 class _Builder:
@@ -23,9 +27,10 @@ class _Builder:
     def add(self, bdf: Bdf, kind: DevType, parent: Bdf | None) -> Bdf:
         bridge = kind is not DevType.ENDPOINT
         self.functions[bdf] = Function(
-            bdf=bdf, vendor=0x1DE5, device=0x1000 + len(self.functions), subsystem_vendor=0, subsystem_device=0,
+            bdf=bdf, bus_range=(0, 0) if bridge else None,
+            vendor=0x1DE5, device=0x1000 + len(self.functions), subsystem_vendor=0, subsystem_device=0,
             class_code=0x060400 if bridge else 0x020000, revision=0, header_type=int(bridge), multifunction=False,
-            dev_type=kind, capabilities=(), size=4096, parent=parent,
+            dev_type=kind, capabilities=_CAPABILITIES, size=4096, parent=parent,
         )  # fmt: skip
         return bdf
 

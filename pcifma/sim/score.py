@@ -8,22 +8,27 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pcifma.event.case import Suspect
+from pcifma.fmd.engine.handle import Case
 from pcifma.plugin.loader import Plugin
 from pcifma.regs.exp import DevType
-from pcifma.sim.bench import Bench, BenchCase
+from pcifma.sim.bench import Bench
 from pcifma.sim.degrade import Heard, degrade
-from pcifma.sim.fault import Drawn, fault
+from pcifma.sim.fault import UNREAD, Culprit, Drawn, fault
 from pcifma.sim.machine import machine
 
 _Z = 1.96
+_DEVICE = ("fault.io.pciex.device-",)
 LIST = 3
-BINS = ((0, 50), (50, 60), (60, 70), (70, 80), (80, 90), (90, 101))
-_SHADOWS = ("pciex.rc.", "pci.sec-rserr")
+BINS = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60), (60, 70), (70, 80), (80, 90), (90, 101))
+_SHADOWS = ("pciex.rc.", "pci.sec-rserr", UNREAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One machine and fault. *top*, *listed*, *baseline*: right; *certainty* of the top suspect in percent; *cases*: how many."""
+    """One machine and fault. *top*, *listed*, *baseline*: the part is right; *cases*: how many.
+
+    *stated*: for each suspect of the first case its certainty in percent, and whether part and class are the very truth.
+    """
 
     kind: str
     ambiguous: bool
@@ -31,7 +36,7 @@ class Trial:
     top: bool
     listed: bool
     baseline: bool
-    certainty: int | None
+    stated: tuple[tuple[int, bool], ...]
     cases: int
 
 
@@ -100,26 +105,47 @@ def trial(plugin: Plugin, kind: str, seed: int, way: str | None = None, level: f
     drawn = fault(kind, draw, fabric)
     cards = frozenset(str(f.bdf) for f in fabric if f.dev_type == DevType.ENDPOINT)
     heard = degrade(Random(f"{seed}/{way}"), drawn.shown, cards, way, level)
-    cases = [case for case in Bench(plugin, fabric).run(heard, drawn.link_status) if case.urgency != "never-mind"]
+    cases = [case for case in Bench(plugin, fabric).run(heard, drawn.link_status) if case.record.urgency != "never-mind"]
     return _judged(drawn, heard, cases)
 
 
-def _judged(drawn: Drawn, heard: Sequence[Heard], cases: Sequence[BenchCase]) -> Trial:
-    suspects = cases[0].suspects if cases else []
+def _judged(drawn: Drawn, heard: Sequence[Heard], cases: Sequence[Case]) -> Trial:
+    mine = [case.record.suspects for case in cases]
+    if drawn.beside:
+        return _judged_together(drawn, heard, mine)
+    suspects = mine[0] if mine else []
     return Trial(
         kind=drawn.kind,
         ambiguous=drawn.ambiguous,
         heard=len(heard),
-        top=bool(suspects) and _right(drawn, suspects[0]),
-        listed=any(_right(drawn, suspect) for suspect in suspects[:LIST]),
-        baseline=_reporter(heard) == drawn.device,
-        certainty=suspects[0].certainty if suspects else None,
+        top=bool(suspects) and _right(drawn.culprit, suspects[0]),
+        listed=any(_right(drawn.culprit, suspect) for suspect in suspects[:LIST]),
+        baseline=_blamed(heard, drawn.culprit),
+        stated=tuple((suspect.certainty, _exactly(drawn.culprit, suspect)) for suspect in suspects),
         cases=len(cases),
     )
 
 
-def _right(drawn: Drawn, suspect: Suspect) -> bool:
-    return suspect.device == drawn.device and suspect.class_ in drawn.classes
+def _judged_together(drawn: Drawn, heard: Sequence[Heard], mine: Sequence[Sequence[Suspect]]) -> Trial:
+    # Each culprit has a case of its own.
+    culprits = (drawn.culprit, *drawn.beside)
+    top = all(any(suspects and _right(culprit, suspects[0]) for suspects in mine) for culprit in culprits)
+    listed = all(any(_right(culprit, suspect) for suspects in mine for suspect in suspects[:LIST]) for culprit in culprits)
+    baseline = len(culprits) == 1 and _blamed(heard, drawn.culprit)
+    return Trial(drawn.kind, drawn.ambiguous, len(heard), top, listed, baseline, (), 1 + max(0, len(mine) - len(culprits)))
+
+
+def _right(culprit: Culprit, suspect: Suspect) -> bool:
+    return suspect.device == culprit.device and (suspect.class_ == culprit.class_ or suspect.class_ in culprit.kin)
+
+
+def _exactly(culprit: Culprit, suspect: Suspect) -> bool:
+    return suspect.device == culprit.device and suspect.class_ == culprit.class_
+
+
+def _blamed(heard: Sequence[Heard], culprit: Culprit) -> bool:
+    # "This device reported an error, so this device is broken": right where a device is.
+    return culprit.class_.startswith(_DEVICE) and _reporter(heard) == culprit.device
 
 
 def _reporter(heard: Sequence[Heard]) -> str:
@@ -130,15 +156,18 @@ def _reporter(heard: Sequence[Heard]) -> str:
     return worst.shown.device if worst is not None else ""
 
 
-def calibration(trials: Iterable[Trial]) -> list[tuple[tuple[int, int], Tally, float]]:
-    """For each bin of certainty: how often the top suspect was right, and the mean certainty in percent."""
+def calibration(trials: Iterable[Trial], *, first: bool = True) -> list[tuple[tuple[int, int], Tally, float]]:
+    """For each bin of certainty: how often suspects were the very truth, and the mean certainty in percent.
+
+    *first*: first suspects only, or all that were listed.
+    """
+    stated = [pair for trial in trials for pair in (trial.stated[:1] if first else trial.stated)]
     found = []
-    kept = [trial for trial in trials if trial.certainty is not None]
     for low, high in BINS:
         tally, total = Tally(), 0
-        for one in kept:
-            if one.certainty is not None and low <= one.certainty < high:
-                tally.add(one.top)
-                total += one.certainty
+        for percent, right in stated:
+            if low <= percent < high:
+                tally.add(right)
+                total += percent
         found.append(((low, high), tally, total / tally.n if tally.n else 0.0))
     return found

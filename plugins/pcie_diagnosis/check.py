@@ -12,14 +12,20 @@ import msgspec
 
 from pcifma.plugin import CAPABILITIES, PluginError, load_data
 
-from .rule import ROLES, Fault, Rules, Symptom, merged
+from .evidence import LINK_ERRORS
+from .rule import ROLES, TAGS, Fault, Link, Rules, Symptom, merged
 
 # Classes that no register table makes: other plugins' own, and the core's.
-_OTHERS = ("io.pci.fabric", "io.pci.unknown", "io.pciex.unknown", "io.pciex.recovery", "io.pciex.rc.irq-lost")
-_OURS = ("ereport.io.pci.", "ereport.io.pciex.", "ereport.io.pcix.")
+_OTHERS = (
+    "io.pci.fabric", "io.pci.unknown", "io.pciex.unknown", "io.pciex.recovery", "io.pciex.rc.irq-lost", "io.pciex.deaf",
+    "io.pciex.pl.speed", "io.pciex.pl.width", "io.pciex.pl.flit-cnt", "io.pciex.pl.flit-inv", "io.pciex.pl.fber",
+    "io.pciex.eeh.frozen", "io.pciex.eeh.fenced", "io.pciex.eeh.dead", "io.pciex.eeh.failed", "io.pciex.eeh.informative",
+)
+_OURS = ("ereport.io.pci.", "ereport.io.pciex.", "ereport.io.pcix.", "ereport.io.cxl.", "ereport.io.ht.")
 # Which roles have something at a place. A role that is not named here may have it.
 _NO_PARTNER = frozenset({"root_port", "rciep", "rcec"})
-_NO_BELOW = frozenset({"endpoint", "legacy_endpoint", "rciep", "rcec"})
+_NO_BELOW = frozenset({"endpoint", "legacy_endpoint", "rciep", "rcec", "pci"})
+_NOTHING = {"partner": _NO_PARTNER, "above": _NO_PARTNER, "root": _NO_PARTNER, "below": _NO_BELOW, "child": _NO_BELOW}
 
 
 def load(path: Path, site: Path | None = None) -> Rules:
@@ -98,15 +104,24 @@ def _check_symptom(rules: Rules, fault: Fault, symptom: Symptom, where: str) -> 
         yield f"{where}.p: {symptom.p} must lie between 0 and 1"
     if not symptom.class_.startswith("ereport."):
         yield f"{where}.class: {symptom.class_!r} is no ereport class"
-    elif symptom.class_.startswith(_OURS) and not any(fnmatchcase(f"ereport.{name}", symptom.class_) for name in _known()):
+    elif not _is_made(symptom.class_):
         yield f"{where}.class: no ereport is called {symptom.class_}: docs/events.md has all"
-    if rules.explains_away(symptom.class_) or rules.is_link(symptom.class_):
+    if rules.explains_away(symptom.class_, express=False) or rules.is_link(symptom.class_):
         yield f"{where}.class: {symptom.class_} never gets here: it is in $.explained or $.link"
-    without = {"partner": _NO_PARTNER, "above": _NO_PARTNER, "root": _NO_PARTNER, "below": _NO_BELOW}.get(symptom.at, frozenset())
+    if symptom.tag not in TAGS:
+        yield f"{where}.tag: no tag is called {symptom.tag!r}: there are {', '.join(TAGS[1:])}"
+    if symptom.at == "anywhere" and not symptom.names:
+        yield f"{where}.at: anywhere needs names, or it is everywhere"
+    without = _NOTHING.get(symptom.at, frozenset())
     if fault.roles and set(fault.roles) <= without:
         yield f"{where}.at: there is nothing at {symptom.at!r} of {', '.join(fault.roles)}"
 
 
+def _is_made(glob: str) -> bool:
+    return not glob.startswith(_OURS) or glob == LINK_ERRORS or any(fnmatchcase(f"ereport.{name}", glob) for name in _known())
+
+
+@functools.cache
 def _known() -> set[str]:
     return {f.ereport for c in CAPABILITIES.values() for r in c.registers for f in r.fields if f.ereport} | set(_OTHERS)
 
@@ -126,13 +141,22 @@ def _check_link(rules: Rules) -> Iterator[str]:
         yield "$.link: bit_error_rate lies between 0 and 1, factor and least are 1 or more"
     if not link.windows_s or min(link.windows_s) <= 0:
         yield "$.link.windows_s: at least one window, each above 0"
-    if not link.suspects or any(row.weight < 1 for row in link.suspects):
-        yield "$.link.suspects: at least one, each of weight 1 or more"
+    if not any(not row.when for row in link.suspects) or any(row.weight < 1 for row in link.suspects):
+        yield "$.link.suspects: at least one without when, each of weight 1 or more"
+    yield from _check_counted(link)
     yield from (f"$.link: {name} is both receiver and transmitter" for name in sorted(set(link.receiver) & set(link.transmitter)))
 
 
+def _check_counted(link: Link) -> Iterator[str]:
+    if not 0 < link.flit.error_rate < 1 or link.flit.bits < 1:
+        yield "$.link.flit: error_rate lies between 0 and 1, bits is 1 or more"
+    for name in (*link.receiver, *link.transmitter, *link.lane, *link.flit.classes):
+        if name.removeprefix("ereport.") not in _known():
+            yield f"$.link: no ereport is called {name}: docs/events.md has all"
+
+
 def _check_codes(rules: Rules) -> Iterator[str]:
-    classes = {fault.class_ for fault in rules.faults} | {row.class_ for row in rules.link.suspects}
+    classes = rules.classes()
     seen: dict[frozenset[str], str] = {}
     for dictionary, entries in rules.codes.items():
         for number, members in entries.items():

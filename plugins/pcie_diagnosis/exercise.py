@@ -1,182 +1,237 @@
-"""An exercise: what was seen together in one part of the fabric, and which faults explain it best.
+"""An exercise: what was seen together, and which faults explain it best. Knows parts, places and names; nothing of PCI Express.
 
-Each fault on each Function is a hypothesis. Its score is the logarithm of
+Each fault on each part is a hypothesis. Its score is the logarithm of
 
     prior  x  product over what was seen of p(symptom), or of a floor where the fault does not show it
            x  product over what it shows at one certain place and was not seen of 1 - p
 
-One fault is assumed first. What it does not explain is left for a second, and so on: two faults at once are two verdicts and do
-not disprove each other. Certainty is the share of the score among the hypotheses that explain the same part.
+What says the same is counted once. One fault is assumed first. What it does not explain is left for a second, and so on: two faults
+at once are two verdicts and do not disprove each other. Certainty is the share of the score among the hypotheses that explain the
+same part of the evidence.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import msgspec
-
-from pcifma.plugin import Bdf, Ereport, Fabric, Function
-
-from .place import below, members, related, role
-from .rule import At, Fault, Rules, Symptom
+from .evidence import Seen
+from .rule import Fault, Rules, Symptom, globbed
 
 # A fault that does not show a symptom may still stand beside it: once in ten thousand. Below that two faults are likelier.
 FLOOR = 1e-4
+# Evidence of unknown age may be of something else altogether, and what is merely context stands beside anything now and then.
+AGED_FLOOR = 0.05
+CONTEXT_FLOOR = 0.03
 # Where the log that should name the part is empty or another error's, it may be any of them; where it names a part below, this one
 # may have passed it on; where it names another, it is hardly this one.
 UNNAMED = 0.1
 PASSED_ON = 0.3
 MISNAMED = 0.01
+# What fewer faults show than this, nobody misses: it is one way of many in which the fault may show itself.
+NOTABLE = 0.3
 LIST_LIMIT = 3
-LIST_SHARE = 0.99
-MAX_FAULTS = 4
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """One ereport, as far as diagnosis needs it. *named*: Functions that its Header Log or source names, by part."""
-
-    uuid: str
-    class_: str
-    device: str
-    severity: str
-    first_look: bool
-    guest: bool
-    count: int
-    named: dict[str, str]
+LIST_SHARE = 0.98
+MAX_FAULTS = 8
+RIVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The addresses that a Header Log may give for a part: its own, and those below it."""
+    """The names that a log may give for a part: its own, and those below it."""
 
     self: frozenset[str]
     below: frozenset[str]
 
 
+class Space(Protocol):
+    """Where faults sit and symptoms show: the machine, in the rules' words. Parts and places are names of things that report."""
+
+    def parts(self, evidence: Sequence[Seen]) -> Iterable[str]:
+        """Who may be at fault."""
+
+    def roles(self, part: str) -> frozenset[str]:
+        """What *part* is."""
+
+    def stands_for_device(self, part: str) -> bool:
+        """True for the one part of a device that its shared faults are told of."""
+
+    def has_link(self, part: str) -> bool:
+        """True where shared faults can sit."""
+
+    def place(self, part: str, at: str) -> frozenset[str]:
+        """Who stands in relation *at* to *part*."""
+
+    def names(self, part: str) -> Names:
+        """What logs may call *part*."""
+
+    def tells(self, device: str, class_: str) -> float:
+        """How much the absence of *class_* at *device* means, from 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A fault on a Function, with its score and the ereports that it explains."""
+    """A fault on a part, with its score, the ereports that it explains (uuid: by which symptom), and what was missed.
+
+    *aged*: it explains nothing that is certain to be new.
+    """
 
     fault: Fault
-    function: Function
+    part: str
     score: float
-    explains: frozenset[str]
+    explains: Mapping[str, Symptom]
+    missing: tuple[tuple[Symptom, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One fault's suspects, most certain first, as (hypothesis, percent); what it explains; what was looked for and not seen."""
+    """One fault's suspects, most certain first, as (hypothesis, percent); *explains*: uuids; *rivals*: what was likely, less so."""
 
     suspects: tuple[tuple[Hypothesis, int], ...]
     explains: frozenset[str]
-    missing: tuple[str, ...]
+    rivals: tuple[Hypothesis, ...] = ()
+
+    @property
+    def best(self) -> Hypothesis:
+        """The first suspect's."""
+        return self.suspects[0][0]
 
 
-def seen(event: Ereport) -> Seen:
-    """*event* for an exercise."""
-    payload = event.payload
-    named = {part: str(payload[key]) for part in ("requester", "completer", "target") if (key := f"tlp-{part}") in payload}
-    source = payload.get("source-id")
-    if payload.get("source-valid") and isinstance(source, int) and "requester" not in named:
-        named["source"] = named["requester"] = str(Bdf.from_requester_id(Bdf.parse(event.device).segment, source))
-    return Seen(event.uuid, event.class_, event.device, event.severity, event.first_look, event.trust == "guest", event.count, named)
+class Exercise:
+    """The rules on one machine."""
 
+    def __init__(self, rules: Rules, space: Space) -> None:
+        self._rules, self._space = rules, space
 
-def verdicts(rules: Rules, fabric: Fabric, evidence: Sequence[Seen]) -> list[Verdict]:
-    """The faults that explain *evidence*, the one that explains most first."""
-    left = [one for one in evidence if not rules.explains_away(one.class_)]
-    found: list[Verdict] = []
-    while left and len(found) < MAX_FAULTS:
-        verdict = _best(rules, fabric, left)
-        if verdict is None:
-            break
-        found.append(verdict)
-        left = [one for one in left if one.uuid not in verdict.explains]
-    return found
+    def verdicts(self, evidence: Sequence[Seen], weigh: Mapping[str, float] | None = None) -> list[Verdict]:
+        """The faults that explain *evidence*, the one that explains most first.
 
+        *weigh*: by how much the suspects of some fault are likelier than their rule says, by `fault id:part`.
+        """
+        context = [one for one in evidence if one.context]
+        left = [one for one in evidence if not one.context]
+        found: list[Verdict] = []
+        while left and len(found) < MAX_FAULTS:
+            verdict = self._best(left, context, weigh or {})
+            if verdict is None:
+                break
+            found.append(verdict)
+            left = [one for one in left if one.uuid not in verdict.explains]
+        return found
 
-def _best(rules: Rules, fabric: Fabric, evidence: Sequence[Seen]) -> Verdict | None:
-    hypotheses = [h for h in _hypotheses(rules, fabric, evidence) if h.explains]
-    if not hypotheses:
-        return None
-    best = max(hypotheses, key=lambda h: h.score)
-    rivals = [h for h in hypotheses if h.explains >= best.explains or h.explains & best.explains]
-    part = [one for one in evidence if one.uuid in best.explains]
-    # The same part of the evidence for all: what only one of them explains must not count for the others.
-    judged = [h for h in (_judge(fabric, rival.fault, rival.function, part) for rival in rivals) if h.explains]
-    return Verdict(_ranked(judged), best.explains, _missing(fabric, best, part))
+    def _best(self, evidence: list[Seen], context: list[Seen], weigh: Mapping[str, float]) -> Verdict | None:
+        every = [*evidence, *context]
+        hypotheses = [h for h in self._hypotheses(evidence, every, weigh) if h.explains]
+        if not hypotheses:
+            return None
+        best = max(hypotheses, key=lambda h: h.score)
+        rivals = [h for h in hypotheses if not best.explains.keys().isdisjoint(h.explains)]
+        part = [one for one in every if one.uuid in best.explains or one.context]
+        # The same part of the evidence for all: what only one of them explains must not count for the others.
+        judged = [h for h in (self._judge(rival.fault, rival.part, part, weigh) for rival in rivals) if h.explains]
+        suspects = _ranked(judged)
+        listed = {(h.fault.id, h.part) for h, _ in suspects}
+        others = sorted((h for h in judged if (h.fault.id, h.part) not in listed), key=lambda h: -h.score)
+        return Verdict(suspects, frozenset(best.explains), tuple(others[:RIVALS]))
 
-
-def _hypotheses(rules: Rules, fabric: Fabric, evidence: Sequence[Seen]) -> Iterable[Hypothesis]:
-    only_guest = all(one.guest for one in evidence)
-    devices = {one.device for one in evidence}
-    candidates = {f.bdf: f for device in devices for f in members(fabric, device)}
-    classes = {one.class_ for one in evidence}
-    for fault in rules.faults:
-        if not any(symptom.matches(class_) for symptom in fault.symptoms for class_ in classes):
-            continue
-        for function in candidates.values():
-            if not ({role(function), "any"} & set(fault.roles)):
-                continue
-            if only_guest and str(function.bdf) not in devices:
+    def _hypotheses(self, evidence: Sequence[Seen], every: Sequence[Seen], weigh: Mapping[str, float]) -> Iterator[Hypothesis]:
+        only_guest = all(one.guest for one in evidence)
+        devices = {one.device for one in evidence}
+        classes = {one.class_ for one in evidence}
+        faults = [fault for fault in self._rules.faults if any(s.matches(c) for s in fault.symptoms for c in classes)]
+        for part in self._space.parts(evidence):
+            if only_guest and part not in devices:
                 continue  # a guest makes errors at will: alone it convicts no part but its own
-            yield _judge(fabric, fault, function, evidence)
+            roles = self._space.roles(part)
+            for fault in faults:
+                if roles.isdisjoint(fault.roles) or (fault.shared and not self._shared(part)):
+                    continue
+                yield self._judge(fault, part, every, weigh)
+
+    def _shared(self, part: str) -> bool:
+        return self._space.has_link(part) and self._space.stands_for_device(part)
+
+    def _judge(self, fault: Fault, part: str, evidence: Sequence[Seen], weigh: Mapping[str, float]) -> Hypothesis:
+        names = self._space.names(part)
+        score = math.log(fault.prior) + weigh.get(f"{fault.id}:{part}", 0.0)
+        explains: dict[str, Symptom] = {}
+        counted: dict[tuple[object, ...], Symptom | None] = {}
+        places: set[str] = set()
+        for one in evidence:
+            if one.key not in counted:
+                chance, symptom = self._explained(fault, part, one, names)
+                counted[one.key] = symptom
+                score += math.log(chance or _floor(one))
+                # Which of many places shows it is a matter of chance once: what passes one port above or below passes the next as well.
+                if symptom is not None and symptom.at not in places and symptom.names not in one.named:
+                    places.add(symptom.at)
+                    score -= math.log(max(1, len(self._space.place(part, symptom.at))))
+            found = counted[one.key]
+            if found is not None and not one.context:
+                explains[one.uuid] = found
+        missing = tuple(self._missing(fault, part, evidence))
+        score += sum(math.log(1 - symptom.p * self._space.tells(device, symptom.class_)) for symptom, device in missing)
+        return Hypothesis(fault, part, score, explains, missing)
+
+    def _chance(self, symptom: Symptom, part: str, one: Seen, names: Names) -> float:
+        # How often *symptom* shows as *one*, before anything is known of the rest of the fault's symptoms.
+        if not globbed(one.class_, symptom.class_) or not _fits(symptom, one):
+            return 0.0
+        if symptom.at != "anywhere" and one.device not in self._space.place(part, symptom.at):
+            return 0.0
+        if not symptom.names:
+            return symptom.p
+        named = one.named.get(symptom.names)
+        if named is None:
+            return 0.0 if symptom.at == "anywhere" else symptom.p * UNNAMED
+        return symptom.p * (1.0 if named in names.self else PASSED_ON if named in names.below else 0.0)
+
+    def _explained(self, fault: Fault, part: str, one: Seen, names: Names) -> tuple[float, Symptom | None]:
+        # What names somebody else speaks against this part, even where the fault may show the class without a name.
+        chance, best = 0.0, None
+        for symptom in fault.symptoms:
+            found = self._chance(symptom, part, one, names)
+            if found > chance:
+                chance, best = found, symptom
+        told = {one.named[s.names] for s in fault.symptoms if s.names and s.names in one.named and s.matches(one.class_)}
+        named = not told or bool(told & (names.self | names.below))
+        return (chance if named else chance * MISNAMED), best
+
+    def _missing(self, fault: Fault, part: str, evidence: Sequence[Seen]) -> Iterator[tuple[Symptom, str]]:
+        # Only what is expected at one certain place can be missed.
+        for symptom in fault.symptoms:
+            if symptom.p < NOTABLE or symptom.names or symptom.tag or symptom.at == "anywhere":
+                continue
+            place = self._space.place(part, symptom.at)
+            if len(place) == 1 and not any(symptom.matches(one.class_) and one.device in place for one in evidence):
+                yield symptom, next(iter(place))
 
 
-def _judge(fabric: Fabric, fault: Fault, function: Function, evidence: Sequence[Seen]) -> Hypothesis:
-    places: Mapping[At, set[str]] = {at: related(fabric, function, at) for at in {symptom.at for symptom in fault.symptoms}}
-    names = Names(frozenset({str(function.bdf)}), frozenset(str(f.bdf) for f in below(fabric, function)))
-    score, explains = math.log(fault.prior), set()
-    for one in evidence:
-        chance = _explained(fault, one, places, names)
-        if chance > 0:
-            explains.add(one.uuid)
-        score += math.log(chance or FLOOR)
-    for symptom in _certain(fault, places):
-        if not any(symptom.matches(one.class_) and one.device in places[symptom.at] for one in evidence):
-            score += math.log(1 - symptom.p)
-    return Hypothesis(fault, function, score, frozenset(explains))
+def _fits(symptom: Symptom, one: Seen) -> bool:
+    if symptom.tag and symptom.tag not in one.tags:
+        return False
+    return not symptom.severity or one.severity == symptom.severity
 
 
-def _chance(symptom: Symptom, one: Seen, place: set[str], names: Names) -> float:
-    # How often *symptom* shows as *one*, before anything is known of the rest of the fault's symptoms.
-    if not symptom.matches(one.class_) or one.device not in place:
-        return 0.0
-    p = symptom.p / len(place)
-    if not symptom.names:
-        return p
-    named = one.named.get(symptom.names)
-    if named is None:
-        return p * UNNAMED
-    if named in names.self:
-        return symptom.p
-    return symptom.p * PASSED_ON if named in names.below else 0.0
-
-
-def _explained(fault: Fault, one: Seen, places: Mapping[At, set[str]], names: Names) -> float:
-    # What names somebody else speaks against this part, even where the fault may show the class without a name.
-    chance = max((_chance(s, one, places[s.at], names) for s in fault.symptoms), default=0.0)
-    told = {one.named[s.names] for s in fault.symptoms if s.names and s.names in one.named and s.matches(one.class_)}
-    return chance if not told or told & (names.self | names.below) else chance * MISNAMED
-
-
-def _certain(fault: Fault, places: Mapping[At, set[str]]) -> list[Symptom]:
-    # Only what is expected at one certain place can be missed.
-    return [s for s in fault.symptoms if len(places[s.at]) == 1 and not s.names]
+def _floor(one: Seen) -> float:
+    if one.context:
+        return CONTEXT_FLOOR
+    return AGED_FLOOR if one.first_look else FLOOR
 
 
 def _ranked(hypotheses: Sequence[Hypothesis]) -> tuple[tuple[Hypothesis, int], ...]:
     best = max(h.score for h in hypotheses)
     by_suspect: dict[tuple[str, str], tuple[Hypothesis, float]] = {}
     for h in hypotheses:
-        key, weight = (h.fault.class_, str(h.function.bdf)), math.exp(h.score - best)
+        key, weight = (h.fault.class_, h.part), math.exp(h.score - best)
         kept = by_suspect.get(key)
         by_suspect[key] = (h, weight) if kept is None else (max(kept[0], h, key=lambda x: x.score), kept[1] + weight)
-    ranked = sorted(by_suspect.values(), key=lambda pair: (-pair[1], pair[0].function.bdf, pair[0].fault.class_))
+    ranked = sorted(by_suspect.values(), key=lambda pair: (-pair[1], pair[0].part, pair[0].fault.class_))
     total = sum(weight for _, weight in ranked)
-    kept_list, share = [], 0.0
+    kept_list: list[tuple[Hypothesis, float]] = []
+    share = 0.0
     for h, weight in ranked[:LIST_LIMIT]:
         kept_list.append((h, weight))
         share += weight / total
@@ -184,12 +239,3 @@ def _ranked(hypotheses: Sequence[Hypothesis]) -> tuple[tuple[Hypothesis, int], .
             break
     whole = sum(weight for _, weight in kept_list)
     return tuple((h, max(1, round(100 * weight / whole))) for h, weight in kept_list)
-
-
-def _missing(fabric: Fabric, best: Hypothesis, evidence: Sequence[Seen]) -> tuple[str, ...]:
-    places: Mapping[At, set[str]] = {symptom.at: related(fabric, best.function, symptom.at) for symptom in best.fault.symptoms}
-    return tuple(
-        f"{symptom.class_} at {', '.join(sorted(places[symptom.at]))}"
-        for symptom in _certain(best.fault, places)
-        if not any(symptom.matches(one.class_) and one.device in places[symptom.at] for one in evidence)
-    )

@@ -1,39 +1,53 @@
-"""Where a symptom is seen, from the part at fault: relations on the fabric."""
+"""Where a symptom is seen, from the part at fault: relations on the fabric, and which Functions may be at fault at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pcifma.plugin import Bdf, DevType, Fabric, Function
+
+from .evidence import Seen
+from .exercise import Names
+
+_LOWER_ENDS = frozenset({DevType.ENDPOINT, DevType.LEGACY_ENDPOINT, DevType.UPSTREAM_PORT, DevType.PCIE_TO_PCI_BRIDGE})
+GUEST_DRIVERS = frozenset({"vfio-pci", "pciback", "xen-pciback"})
+# What a class needs of a Function before its absence means anything.
+_NEEDS = (
+    (tuple(f"ereport.io.pciex.{layer}." for layer in ("pl", "dl", "tl", "int")), "ECAP_AER"),
+    (("ereport.io.pciex.dpc.", "ereport.io.pciex.rp-pio."), "ECAP_DPC"),
+    (("ereport.io.cxl.",), "ECAP_DVSEC"),
+)
+# A guest clears what it sees: half of what its Function had to say may be gone before anybody looks.
+_GUEST_TELLS = 0.5
 
 
 def role(function: Function) -> str:
     """The role of *function* in the rules' words."""
     if function.dev_type is None:
-        return "pci"
+        return "pci_bridge" if function.bus_range is not None else "pci"
     try:
         return DevType(function.dev_type).name.lower()
     except ValueError:
         return "any"
 
 
-def related(fabric: Fabric, function: Function, at: str) -> set[str]:
-    """The addresses that stand in relation *at* to *function*."""
-    if at == "self":
-        return {str(function.bdf)}
-    if at == "partner":
-        found: Iterable[Function | None] = (fabric.parent(function),)
-    elif at == "above":
-        found = fabric.path(function)[:-1]
-    elif at == "root":
-        found = (fabric.root_port(function),)
-    else:
-        found = below(fabric, function)
-    return {str(f.bdf) for f in found if f is not None and f.bdf != function.bdf}
+def find(fabric: Fabric, device: str) -> Function | None:
+    """The Function with that address, or None."""
+    try:
+        return fabric.get(Bdf.parse(device))
+    except ValueError:
+        return None
+
+
+def path(fabric: Fabric, function: Function) -> tuple[Function, ...]:
+    """From the root bus down to *function*; a VF stands where its PF stands."""
+    pf = fabric.get(function.physfn) if function.physfn is not None else None
+    return fabric.path(function) if pf is None else (*fabric.path(pf)[:-1], function)
 
 
 def below(fabric: Fabric, function: Function) -> list[Function]:
-    """Every Function below *function*, at any depth."""
+    """Every Function below *function*, at any depth; VFs are left out."""
     found: list[Function] = []
     todo = list(fabric.children(function))
     while todo:
@@ -43,27 +57,105 @@ def below(fabric: Fabric, function: Function) -> list[Function]:
     return found
 
 
+def first(fabric: Fabric, function: Function) -> Function:
+    """The Function that stands for the device that *function* is of: all of them share its link and slot."""
+    port = fabric.parent(function)
+    same = [f for f in fabric.children(port) if f.bdf.device == function.bdf.device] if port is not None else []
+    return same[0] if same else function
+
+
 def home(fabric: Fabric, device: str) -> str:
     """The name of the part of the fabric that *device* shares errors with: its Root Port, or else its root bus."""
     function = find(fabric, device)
     if function is None:
         return device
-    top = fabric.path(function)[0]
-    return str(top.bdf) if fabric.children(top) else f"{top.bdf.segment:04x}:{top.bdf.bus:02x}"
+    top = path(fabric, function)[0]
+    is_port = top.dev_type == DevType.ROOT_PORT or fabric.children(top)
+    return str(top.bdf) if is_port else f"{top.bdf.segment:04x}:{top.bdf.bus:02x}"
 
 
-def members(fabric: Fabric, device: str) -> list[Function]:
-    """Every Function of the part of the fabric that *device* is in: suspects are looked for among these."""
-    function = find(fabric, device)
-    if function is None:
-        return []
-    top = fabric.path(function)[0]
-    return [top, *below(fabric, top)]
+def related(fabric: Fabric, function: Function, at: str) -> set[str]:
+    """The addresses that stand in relation *at* to *function*."""
+    if at == "self":
+        return {str(function.bdf)}
+    if at == "partner":
+        found: Iterable[Function | None] = path(fabric, function)[-2:-1] if _meets_above(function) else ()
+    elif at == "child":
+        found = [f for f in fabric.children(function) if _meets_above(f)]
+    elif at == "above":
+        found = path(fabric, function)[:-1]
+    elif at == "root":
+        found = path(fabric, function)[:1]
+    else:
+        found = below(fabric, function)
+    return {str(f.bdf) for f in found if f is not None and f.bdf != function.bdf}
 
 
-def find(fabric: Fabric, device: str) -> Function | None:
-    """The Function with that address, or None."""
-    try:
-        return fabric.get(Bdf.parse(device))
-    except ValueError:
-        return None
+def _meets_above(function: Function) -> bool:
+    # Inside a switch there is no link: its ports are one part.
+    return function.dev_type in _LOWER_ENDS or function.dev_type is None
+
+
+class FabricSpace:
+    """A fabric as an exercise sees it: parts are addresses. Answers are kept, since every hypothesis asks the same ones."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.place = lru_cache(maxsize=None)(self._place)
+        self.names = lru_cache(maxsize=None)(self._names)
+
+    def parts(self, evidence: Sequence[Seen]) -> list[str]:
+        """Who may be at fault: whoever spoke or was named, all above them, and below those whose log names nobody."""
+        found: dict[Bdf, Function] = {}
+        for one in evidence:
+            reporter = find(self.fabric, one.device)
+            named = [f for f in (find(self.fabric, name) for name in set(one.named.values())) if f is not None]
+            for function in (*((reporter,) if reporter is not None else ()), *named):
+                found |= {f.bdf: f for f in path(self.fabric, function)}
+            if reporter is not None:
+                lower = self.fabric.children(reporter) if _points_down(self.fabric, reporter, named) else below(self.fabric, reporter)
+                found |= {f.bdf: f for f in lower}
+        return [str(bdf) for bdf in sorted(found)]
+
+    def roles(self, part: str) -> frozenset[str]:
+        """The rules' words for what *part* is."""
+        function = find(self.fabric, part)
+        return frozenset() if function is None else frozenset({role(function), "any"})
+
+    def stands_for_device(self, part: str) -> bool:
+        """True unless another Function stands for the device that *part* is of."""
+        function = find(self.fabric, part)
+        return function is not None and function.physfn is None and first(self.fabric, function).bdf == function.bdf
+
+    def has_link(self, part: str) -> bool:
+        """True for the lower end of a link."""
+        function = find(self.fabric, part)
+        return function is not None and function.dev_type in _LOWER_ENDS
+
+    def tells(self, device: str, class_: str) -> float:
+        """How much it means that *device* did not say *class_*: 0 where it could not, 1 where it would have."""
+        function = find(self.fabric, device)
+        if function is None or function.unread:
+            return 0.0
+        needs = next((needs for heads, needs in _NEEDS if class_.startswith(heads)), "")
+        if needs and function.offset_of(needs) is None:
+            return 0.0
+        return _GUEST_TELLS if function.driver in GUEST_DRIVERS else 1.0
+
+    def _place(self, part: str, at: str) -> frozenset[str]:
+        function = find(self.fabric, part)
+        return frozenset() if function is None else frozenset(related(self.fabric, function, at))
+
+    def _names(self, part: str) -> Names:
+        function = find(self.fabric, part)
+        lower = frozenset() if function is None else frozenset(str(f.bdf) for f in self._lower(function))
+        return Names(frozenset({part}), lower)
+
+    def _lower(self, function: Function) -> list[Function]:
+        found = below(self.fabric, function)
+        return [*found, *(vf for f in (function, *found) for vf in self.fabric.virtual_functions(f))]
+
+
+def _points_down(fabric: Fabric, reporter: Function, named: Sequence[Function]) -> bool:
+    # A log that names somebody below leaves nobody else there to be asked.
+    return any(f.bdf != reporter.bdf and reporter in path(fabric, f) for f in named)

@@ -13,17 +13,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pcifma.plugin import DevType, Ereport, Fabric, Function
+from pcifma.plugin import DevType, Ereport, Fabric
 
-from .place import find
+from .place import find, first
 from .rule import Link
 
 BUCKET_S = 60
+# What is older than this many seconds is kept in buckets of so many minutes: a day of errors is a hundred numbers.
+_COARSER = ((1800, 1), (7200, 5), (86400 * 8, 30))
 GIGATRANSFERS = {1: 2.5e9, 2: 5e9, 3: 8e9, 4: 16e9, 5: 32e9, 6: 64e9, 7: 128e9}
+FLIT_SPEED = 6  # from here on links carry flits only (PCIe Base Spec 4.2.3)
 # Nothing known of the link: as fast and wide as any without flits, which convicts last.
 FASTEST = 32e9 * 16
 _PORTS = frozenset({DevType.ROOT_PORT, DevType.DOWNSTREAM_PORT})
 _DEVIATIONS = 2.0
+# Lane errors are on a few lanes if no more than two lanes, and no more than a quarter, have four in five of at least this many.
+_LANE_LEAST, _SPREAD_LEAST, _FEW, _SHARE = 3, 12, 2, 0.8
 
 
 class Direction(msgspec.Struct, frozen=True):
@@ -35,32 +40,111 @@ class Direction(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.lower} {self.way}"
 
+    @property
+    def other(self) -> Direction:
+        """The same link, the other way."""
+        return Direction(self.lower, "up" if self.way == "down" else "down")
 
-class Tally(msgspec.Struct):
-    """Errors of one direction by minute: {minute: (errored looks, exact count)}. *last_tick*: the look that was counted last."""
 
-    minutes: dict[int, tuple[int, int]] = {}
+class Bucket(msgspec.Struct, array_like=True):
+    """From *minute* on: errored looks, and errors counted exactly."""
+
+    minute: int
+    looks: int
+    exact: int
+
+
+class Past(msgspec.Struct, array_like=True):
+    """The closed buckets of one direction, oldest first."""
+
+    buckets: list[Bucket] = []
+
+
+class Now(msgspec.Struct):
+    """What changes with each error: the open bucket, the look that was counted last, lane errors since *lanes_since* (minutes)."""
+
+    bucket: Bucket
     last_tick: int = -1
+    lanes: dict[str, int] = {}
+    lanes_since: int = 0
+    retimers: int = 0
 
-    def add(self, event: Ereport, now_s: float) -> None:
-        """Count *event*; whatever one look saw of this direction is one errored look, an exact count stands beside it."""
-        minute = int(now_s // BUCKET_S)
-        looks, exact = self.minutes.get(minute, (0, 0))
-        again = event.tick == self.last_tick
-        counted = event.count if event.count > 1 else 0
-        self.minutes[minute] = (looks + (not again and not counted), exact + counted)
-        self.last_tick = self.last_tick if counted else event.tick
+
+class Tally:
+    """Errors of one direction, as they come, within the last day."""
+
+    def __init__(self, past: Past | None = None, now: Now | None = None) -> None:
+        """Empty, or as it was kept."""
+        self.past = past or Past()
+        self.now = now or Now(Bucket(0, 0, 0))
+        self._sums: dict[float, tuple[int, int]] = {}
+
+    def add(self, event: Ereport, now_s: float) -> bool:
+        """Count *event*; whatever one look saw of this direction is one errored look, an exact count stands beside it.
+
+        True if a bucket was closed, so that *past* has changed.
+        """
+        closed = self._turn(int(now_s // BUCKET_S))
+        lane = event.payload.get("lane")
+        if isinstance(lane, int):
+            if not self.now.lanes:
+                self.now.lanes_since = int(now_s // BUCKET_S)
+            self.now.lanes[str(lane)] = self.now.lanes.get(str(lane), 0) + 1
+            self.now.retimers = max(self.now.retimers, event.class_.endswith(".rt1-pm") + 2 * event.class_.endswith(".rt2-pm"))
+        counted = event.count if event.count > 1 or event.sources == ["counter"] else 0
+        again = event.tick == self.now.last_tick
+        self.now.bucket.looks += not again and not counted
+        self.now.bucket.exact += counted
+        self.now.last_tick = self.now.last_tick if counted else event.tick
+        return closed
+
+    def _turn(self, minute: int) -> bool:
+        now = self.now
+        if minute == now.bucket.minute:
+            return False
+        if now.bucket.looks or now.bucket.exact:
+            self.past.buckets = _coarsened([*self.past.buckets, now.bucket], minute)
+        now.bucket = Bucket(minute, 0, 0)
+        if minute - now.lanes_since > 86400 // BUCKET_S:
+            now.lanes, now.lanes_since, now.retimers = {}, minute, 0
+        self._sums.clear()
+        return True
 
     def within(self, window_s: float, now_s: float) -> tuple[int, int]:
         """(errored looks, exact count) of the last *window_s* seconds."""
-        oldest = (now_s - window_s) // BUCKET_S
-        kept = [value for minute, value in self.minutes.items() if minute > oldest]
-        return sum(looks for looks, _ in kept), sum(exact for _, exact in kept)
+        self._turn(int(now_s // BUCKET_S))
+        if window_s not in self._sums:
+            oldest = (now_s - window_s) // BUCKET_S
+            kept = [bucket for bucket in self.past.buckets if bucket.minute > oldest]
+            self._sums[window_s] = sum(b.looks for b in kept), sum(b.exact for b in kept)
+        looks, exact = self._sums[window_s]
+        return looks + self.now.bucket.looks, exact + self.now.bucket.exact
 
-    def trim(self, longest_s: float, now_s: float) -> None:
-        """Forget what no window reaches."""
-        oldest = (now_s - longest_s) // BUCKET_S
-        self.minutes = {minute: value for minute, value in self.minutes.items() if minute > oldest}
+    def lanes(self, width: int) -> str:
+        """`lanes` if a few lanes of many have the lane errors, `spread` if most have; empty where that cannot be said."""
+        counts = sorted(self.now.lanes.values(), reverse=True)
+        total = sum(counts)
+        if width <= _FEW * 2 or total < _LANE_LEAST:
+            return ""
+        if sum(counts[:_FEW]) >= _SHARE * total:
+            return "lanes"
+        return "spread" if total >= _SPREAD_LEAST and len(counts) > width // 2 else ""
+
+
+def _coarsened(buckets: Sequence[Bucket], minute: int) -> list[Bucket]:
+    found: list[Bucket] = []
+    for bucket in buckets:
+        age_s = (minute - bucket.minute) * BUCKET_S
+        if age_s > 86400 + 1800:
+            continue
+        step = next(size for upto_s, size in _COARSER if age_s <= upto_s)
+        # A coarse bucket stands at its last minute: what is in doubt counts as younger, and never as gone.
+        start = bucket.minute - bucket.minute % step + step - 1 if step > 1 else bucket.minute
+        if found and found[-1].minute == start:
+            found[-1] = Bucket(start, found[-1].looks + bucket.looks, found[-1].exact + bucket.exact)
+        else:
+            found.append(Bucket(start, bucket.looks, bucket.exact))
+    return found
 
 
 def direction(rules: Link, fabric: Fabric, event: Ereport) -> Direction | None:
@@ -68,19 +152,13 @@ def direction(rules: Link, fabric: Fabric, event: Ereport) -> Direction | None:
     function = find(fabric, event.device)
     if function is None:
         return None
-    receiving = event.class_ in rules.receiver
+    receiving = event.class_ not in rules.transmitter
     if function.dev_type in _PORTS:
         lower = next(iter(fabric.children(function)), None)
         return None if lower is None else Direction(str(lower.bdf), "up" if receiving else "down")
     if fabric.link_partner(function) is None:
         return None
-    return Direction(str(_first(fabric, function).bdf), "down" if receiving else "up")
-
-
-def _first(fabric: Fabric, function: Function) -> Function:
-    # All Functions of a device share its link; the first one stands for it.
-    port = fabric.parent(function)
-    return next(iter(fabric.children(port)), function) if port is not None else function
+    return Direction(str(first(fabric, function).bdf), "down" if receiving else "up")
 
 
 def bits_per_second(link_status: int | None) -> float:
@@ -91,17 +169,37 @@ def bits_per_second(link_status: int | None) -> float:
     return speed * width if speed and width else FASTEST
 
 
-def marginal(rules: Link, tally: Tally, *, bits: float, now_s: float, look_s: float) -> tuple[float, float] | None:
-    """(errors a second, at least; window in seconds) where a window is worse than allowed, the shortest such; else None."""
-    allowed = rules.bit_error_rate * bits * rules.factor
-    for window_s in _sorted(rules.windows_s):
+def is_flit(link_status: int | None) -> bool:
+    """True for a link that carries flits by its speed."""
+    return link_status is not None and link_status & 0xF >= FLIT_SPEED
+
+
+def allowed(rules: Link, link_status: int | None) -> float:
+    """Errors a second beyond which a link is worse than allowed."""
+    bits = bits_per_second(link_status)
+    if is_flit(link_status):
+        return bits / rules.flit.bits * rules.flit.error_rate * rules.factor
+    return rules.bit_error_rate * bits * rules.factor
+
+
+def marginal(rules: Link, tally: Tally, *, limit: float, now_s: float, look_s: float) -> tuple[float, float] | None:
+    """(errors a second, at least; window in seconds) where a window is worse than *limit*, the shortest such; else None."""
+    for window_s in sorted(rules.windows_s):
         looks, exact = tally.within(window_s, now_s)
         if looks + exact < rules.least:
             continue
         rate = rate_at_least(looks, exact, window_s, look_s)
-        if rate > allowed:
+        if rate > limit:
             return rate, window_s
     return None
+
+
+def marginal_lane(rules: Link, tally: Tally, *, limit: float, now_s: float, look_s: float) -> tuple[float, float] | None:
+    """As marginal, of the worst lane alone, since its first error; *limit* is one lane's."""
+    window_s = max(look_s, now_s - tally.now.lanes_since * BUCKET_S)
+    looks = max(tally.now.lanes.values(), default=0)
+    rate = rate_at_least(looks, 0, window_s, look_s)
+    return (rate, window_s) if looks >= rules.least and rate > limit else None
 
 
 def rate_at_least(looks: int, exact: int, window_s: float, look_s: float) -> float:
@@ -117,7 +215,3 @@ def _wilson_lower(k: float, n: float) -> float:
     centre = share + z2 / (2 * n)
     half = _DEVIATIONS * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, (centre - half) / (1 + z2 / n))
-
-
-def _sorted(windows: Sequence[float]) -> list[float]:
-    return sorted(windows)

@@ -1,4 +1,4 @@
-"""Functions that have gone: what their absence explains, and the fabric as it was with them.
+"""Functions that have gone, changed hands or were reset by their guest: what that explains, and the fabric as it was with them.
 
 Order inside a look means nothing, so neither does whether the removal or an error of it was told first: for `within_s` both ways
 the part of the fabric that lost a Function is judged as it was before.
@@ -33,14 +33,22 @@ class Removals:
         self._gone: dict[str, _Gone] = {}
 
     def topo(self, fabric: Fabric, now_ns: int) -> None:
-        """The fabric is now *fabric*."""
+        """The fabric is now *fabric*: a Function that left it is gone, one with another driver has changed hands."""
         before, self._fabric = self._fabric, fabric
         by_part: dict[str, set[str]] = {}
         for function in before:
-            if function.bdf not in fabric.functions:
+            now = fabric.get(function.bdf)
+            if now is None or now.driver != function.driver:
                 by_part.setdefault(home(before, str(function.bdf)), set()).add(str(function.bdf))
         for part, devices in by_part.items():
             self._gone[part] = _Gone(frozenset(devices), before, now_ns)
+
+    def reset(self, device: str, now_ns: int) -> None:
+        """*device* does not answer for now: its guest resets it."""
+        part = home(self._fabric, device)
+        known = self._of(part, now_ns)
+        devices = known.devices if known is not None else frozenset()
+        self._gone[part] = _Gone(devices | {device}, self._fabric if known is None else known.before, now_ns)
 
     def fabric(self, now: Fabric, device: str, now_ns: int) -> Fabric:
         """The fabric on which errors of *device* (or of the part of that name) are judged."""
@@ -65,4 +73,11 @@ class Removals:
             return False
         if event.device in gone.devices:
             return True
-        return matches(event.class_, self._rules.explains) and any(str(f.bdf) in gone.devices for f in below(fabric, function))
+        named = event.payload.get("tlp-target")
+        if named is not None and named not in gone.devices and not self._is_above(fabric, str(named), gone):
+            return False
+        return matches(event.class_, self._rules.explains) and self._is_above(fabric, event.device, gone)
+
+    def _is_above(self, fabric: Fabric, device: str, gone: _Gone) -> bool:
+        function = find(fabric, device)
+        return function is not None and any(str(f.bdf) in gone.devices for f in below(fabric, function))

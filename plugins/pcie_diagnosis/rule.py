@@ -11,60 +11,87 @@ import msgspec
 
 from pcifma.plugin import DevType, PluginError
 
-At = Literal["self", "partner", "above", "root", "below"]
+At = Literal["self", "partner", "child", "above", "root", "below", "anywhere"]
 Names = Literal["", "requester", "completer", "target", "source"]
-ROLES = (*(kind.name.lower() for kind in DevType), "pci", "any")
+Level = Literal["", "correctable", "nonfatal", "fatal"]
+SeverityWord = Literal["Critical", "Major", "Minor"]
+UrgencyWord = Literal["now", "working-hours", "never-mind"]
+ROLES = (*(kind.name.lower() for kind in DevType), "pci", "pci_bridge", "any")
+# What a diagnosis knows of an ereport beyond its class and header (evidence.py), for a symptom's `tag`.
+TAGS = ("", "from-host", "from-device", "oversize", "completion", "at-port", "by-message", "rp-pio", "off")
 
 
 def matches(class_: str, globs: list[str]) -> bool:
     """True for a class that one of *globs* takes."""
-    return any(_globbed(class_, glob) for glob in globs)
+    return any(globbed(class_, glob) for glob in globs)
 
 
 @lru_cache(maxsize=16384)
-def _globbed(class_: str, glob: str) -> bool:
+def globbed(class_: str, glob: str) -> bool:
+    """True for a class that *glob* takes."""
     return fnmatchcase(class_, glob)
 
 
 class Symptom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """An ereport class (a glob) that a fault shows with probability *p*, *at* a place seen from the part at fault."""
+    """An ereport class (a glob) that a fault shows with probability *p*, *at* a place seen from the part at fault.
+
+    *names*: its log must name the part. *severity*, *tag*: only such ereports.
+    """
 
     class_: str
     at: At
     p: float
     names: Names = ""
+    severity: Level = ""
+    tag: str = ""
 
     def matches(self, class_: str) -> bool:
         """True for an ereport of this class."""
-        return _globbed(class_, self.class_)
+        return globbed(class_, self.class_)
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fires on event n + 1 within t_s seconds."""
+    """Fires on event n + 1 within t_s seconds. *below*: `watch` opens a case that pages nobody, `silent` none."""
 
     n: int
     t_s: float
+    below: Literal["watch", "silent"] = "silent"
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """One fault. *roles*: those it can sit on. *prior*: how often, relative to the others (illumos's FIT)."""
+    """One fault. *roles*: those it can sit on. *prior*: how often, relative to the others (illumos's FIT).
+
+    *shared*: it is a fault of the link or slot, which all Functions of a device have in common. *group*: what a site switches off
+    together.
+    """
 
     id: str
     class_: str
     roles: list[str]
     prior: float
-    severity: Literal["Critical", "Major", "Minor"]
-    urgency: Literal["now", "working-hours", "never-mind"]
+    severity: SeverityWord
+    urgency: UrgencyWord
     symptoms: list[Symptom]
     serd: Threshold | None = None
+    shared: bool = False
+    group: str = ""
 
 
 class LinkSuspect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """Who is blamed for a marginal direction of a link, with which weight."""
+    """Who is blamed for a marginal direction of a link, with which weight, and with which where *when* is so."""
 
     class_: str
     part: Literal["link", "transmitter", "receiver"]
     weight: int
+    when: Literal["", "lanes", "spread", "both"] = ""
+
+
+class Flit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Links that carry flits: *classes* are counted there and nothing else, against *error_rate* bad flits of *bits* each."""
+
+    classes: list[str]
+    error_rate: float
+    bits: int
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,21 +99,27 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     receiver: list[str]
     transmitter: list[str]
+    lane: list[str]
+    flit: Flit
     bit_error_rate: float
     factor: float
     least: int
     windows_s: list[float]
     suspects: list[LinkSuspect]
-    severity: Literal["Critical", "Major", "Minor"]
-    urgency: Literal["now", "working-hours", "never-mind"]
+    severity: SeverityWord
+    urgency: UrgencyWord
 
 
 class Removal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """*explains*: what is no fault within *within_s* seconds of a Function's removal; *cause*: not if the removal came of this."""
+    """*explains*: what is no fault within *within_s* seconds of a Function's removal; *cause*: not if the removal came of this.
+
+    *guest*: how often the same must happen at a guest's own Function before it is a fault, since guests reset them at will.
+    """
 
     explains: list[str]
     cause: list[str]
     within_s: float
+    guest: Threshold
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,18 +127,25 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: str
     explained: list[str]
+    express_shadows: list[str]
+    echoes: list[str]
     removal: Removal
     link: Link
     faults: list[Fault]
     codes: dict[str, dict[int, list[str]]]
 
-    def explains_away(self, class_: str) -> bool:
-        """True for a class that is no fault by itself."""
-        return matches(class_, self.explained)
+    def explains_away(self, class_: str, *, express: bool = True) -> bool:
+        """True for a class that is no fault by itself, at a Function that is PCI Express (or is not)."""
+        return matches(class_, self.explained) or (express and matches(class_, self.express_shadows))
+
+    def is_echo(self, class_: str) -> bool:
+        """True for a class that repeats what others say better: judged only where they say nothing."""
+        return matches(class_, self.echoes)
 
     def is_link(self, class_: str) -> bool:
         """True for a corrected error of a link."""
-        return class_ in self.link.receiver or class_ in self.link.transmitter
+        link = self.link
+        return class_ in link.receiver or class_ in link.transmitter or class_ in link.lane or class_ in link.flit.classes
 
     def code_of(self, classes: frozenset[str]) -> tuple[str, int] | None:
         """Dictionary and number of a class set; None where it has none."""
@@ -115,18 +155,40 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     return dictionary, number
         return None
 
+    def classes(self) -> frozenset[str]:
+        """Every fault class that these rules can blame somebody for."""
+        return frozenset({fault.class_ for fault in self.faults} | {row.class_ for row in self.link.suspects})
+
+
+_LISTS = ("explained", "express_shadows", "echoes")
+_TABLES = ("removal", "link", "codes")
+
 
 def merged(data: Any, more: Any, site: Path) -> Any:
-    """The built-in rules *data* with a site's *more*: faults added, or in place of those with the same id. PluginError."""
-    if not isinstance(more, dict) or not set(more) <= {"version", "faults", "explained", "removal", "link", "codes"}:
-        raise PluginError(f"{site}: $: a site's rules may have version, faults, explained, removal, link and codes")
+    """The built-in rules *data* with a site's *more*. PluginError.
+
+    Faults are added, or stand in place of those with the same id; `without` takes away faults and groups by their name.
+    """
+    allowed = {"version", "faults", "without", *_LISTS, *_TABLES}
+    if not isinstance(more, dict) or not set(more) <= allowed:
+        raise PluginError(f"{site}: $: a site's rules may have {', '.join(sorted(allowed))}")
     added = more.get("faults", [])
     if not isinstance(added, list) or not all(isinstance(fault, dict) and "id" in fault for fault in added):
         raise PluginError(f"{site}: $.faults: a list of faults, each with an id")
     own = {fault["id"]: fault for fault in added}
-    kept = [own.pop(fault["id"], fault) for fault in data["faults"]]
-    whole = {**data, "faults": [*kept, *own.values()], "explained": [*data["explained"], *more.get("explained", [])]}
-    for key in ("removal", "link", "codes"):
+    kept = [own.pop(fault["id"], fault) for fault in _remaining(data, more.get("without", []), site)]
+    whole = {**data, "faults": [*kept, *own.values()]}
+    for key in _LISTS:
+        whole[key] = [*data[key], *more.get(key, [])]
+    for key in _TABLES:
         whole[key] = {**data[key], **more.get(key, {})}
     whole["version"] = f"{data['version']}+{more.get('version', 'site')}"
     return whole
+
+
+def _remaining(data: Any, without: Any, site: Path) -> list[Any]:
+    known = {name for fault in data["faults"] for name in (fault["id"], fault.get("group", "")) if name}
+    if not isinstance(without, list) or not set(map(str, without)) <= known:
+        unknown = sorted(set(map(str, without)) - known) if isinstance(without, list) else without
+        raise PluginError(f"{site}: $.without: no fault or group is called {unknown}")
+    return [fault for fault in data["faults"] if not {fault["id"], fault.get("group", "")} & set(without)]

@@ -17,7 +17,7 @@ from support.image import DOWNSTREAM, UPSTREAM
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
-from pcifma.event.identity import ereport_uuid
+from pcifma.event.identity import ereport_uuid, utc
 from pcifma.fmd.rehearsal import registration
 
 SECOND = 1_000_000_000
@@ -56,7 +56,8 @@ def event(leaf: str, device: str, n: int = 0, **changes: Any) -> Ereport:
 
 
 def happen(desk: Desk, *events: Ereport, wait_s: float = 10) -> None:
-    desk.log_events(*events)
+    now = utc(desk.clock.wall_ns())
+    desk.log_events(*(msgspec.structs.replace(one, time=now, not_before=now) for one in events))
     desk.settle()
     desk.clock.wait_until(desk.clock.boot_ns() + int(wait_s * SECOND))
     desk.settle()
@@ -102,13 +103,59 @@ def test_killed_daemon_goes_on_with_its_exercise_and_opens_no_second_case(desk: 
     assert len(cases(one)) == 1
 
 
-def test_threshold_is_counted_once_an_exercise(desk: DeskMaker) -> None:
+def poison(n: int, *devices: str) -> list[Ereport]:
+    return [event("tl.ptlp", device, n, payload={"tlp-requester": CARD_B}) for device in devices]
+
+
+def test_below_its_threshold_a_fault_is_watched_and_above_it_raised_once_an_exercise(desk: DeskMaker) -> None:
     one = desk()
     for n in range(3):
-        happen(one, *(event("tl.ptlp", device, n, payload={"tlp-requester": CARD_B}) for device in (DOWN_B, UP, ROOT)))
-    assert cases(one) == []
-    happen(one, event("tl.ptlp", ROOT, 3, payload={"tlp-requester": CARD_B}))
+        happen(one, *poison(n, DOWN_B, UP, ROOT), wait_s=60)
+    assert [(case.severity, case.urgency) for case in cases(one)] == [("Minor", "never-mind")]
+    happen(one, *poison(3, ROOT))
     assert suspects(one) == [("fault.io.pciex.device-interr-unaf", CARD_B)]
+    raised = [each for each in one.log.reader().lists() if each.class_ == "list.updated"]
+    assert [(case.severity, case.urgency) for case in raised] == [("Major", "working-hours")]
+
+
+def test_what_probing_does_is_not_even_watched_below_its_threshold(desk: DeskMaker) -> None:
+    one = desk()
+    for n in range(6):
+        happen(one, event("tl.ur", CARD_A, n, payload={"tlp-requester": "0000:00:00.0"}), wait_s=60)
+    assert cases(one) == []
+    happen(one, event("tl.ur", CARD_A, 6, payload={"tlp-requester": "0000:00:00.0"}))
+    assert suspects(one)[0] == ("defect.io.pciex.driver", CARD_A)
+
+
+def test_what_a_slow_look_finds_later_of_the_same_moment_is_the_same_case(desk: DeskMaker) -> None:
+    one = desk()
+    start = utc(one.clock.wall_ns())
+    happen(one, malformed(), wait_s=20)
+    late = event("dpc.trig", DOWN_A, severity="fatal", payload={"reason": "ERR_FATAL", "source-id": 0x0300, "source-valid": True})
+    one.log_events(msgspec.structs.replace(late, time=utc(one.clock.wall_ns()), not_before=start))
+    one.settle()
+    one.clock.wait_until(one.clock.boot_ns() + 10 * SECOND)
+    one.settle()
+    assert suspects(one) == [("fault.io.pciex.device-interr", CARD_A)]
+
+
+def test_a_later_log_narrows_the_list_to_what_both_blame(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.cto", ROOT), wait_s=100)
+    (first,) = cases(one)
+    assert {CARD_A, CARD_B} <= {suspect.device for suspect in first.fault_list}
+    happen(one, event("tl.cto", ROOT, 1, payload={"tlp-target": CARD_B}))
+    last = [each for each in one.log.reader().lists() if each.class_ == "list.updated"][-1]
+    status = {(suspect.class_, suspect.device): suspect.status for suspect in last.fault_list}
+    assert status["fault.io.pciex.device-noresp", CARD_A] == "acquitted"
+    assert status["fault.io.pciex.device-noresp", CARD_B] == "faulty"
+    assert len(cases(one)) == 1
+
+
+def test_a_port_that_is_told_by_software_to_cut_off_is_no_fault(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("dpc.trig", DOWN_A, severity="fatal", payload={"reason": "software trigger"}))
+    assert cases(one) == []
 
 
 def test_evidence_of_unknown_age_convicts_only_where_it_is_fatal(desk: DeskMaker) -> None:
@@ -191,8 +238,9 @@ def test_site_rules_are_used_and_their_version_is_kept_with_the_case(desk: DeskM
     one = desk(rules=str(site))
     happen(one, event("tl.dmwb", ROOT))
     assert suspects(one) == [("fault.io.pciex.device-interr", ROOT)]
-    kept = one.log.reader().state("pcie_diagnosis")[("buffer", f"why:{cases(one)[0].uuid}")]
-    assert msgspec.json.decode(kept)["rules"].endswith("+9")
+    (case,) = cases(one)
+    kept = one.log.reader().state("pcie_diagnosis")[("buffer", f"why:{case.uuid[:2]}")]
+    assert msgspec.json.decode(kept)[case.uuid]["rules"].endswith("+9")
 
 
 def test_broken_site_rules_stop_the_module_and_say_why(desk: DeskMaker, tmp_path: Path) -> None:

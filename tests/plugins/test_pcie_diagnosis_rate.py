@@ -74,15 +74,25 @@ def test_window_forgets_what_is_older() -> None:
     for tick in range(5):
         one.add(ereport(tick), 600.0 * tick)
     assert [one.within(window, 2400.0)[0] for window in (600, 1200, 86400)] == [1, 2, 5]
-    one.trim(1200, 2400.0)
-    assert one.within(86400, 2400.0)[0] == 2
+    assert one.within(600, 2400.0 + 3600)[0] == 0
+
+
+def test_a_day_of_errors_is_a_hundred_numbers_and_none_is_lost() -> None:
+    one = tally()
+    for minute in range(24 * 60):
+        one.add(ereport(minute), minute * 60.0)
+    assert len(one.past.buckets) < 120
+    assert one.within(86400, 24 * 3600.0 - 60)[0] == 24 * 60
+    assert 110 <= one.within(7200, 24 * 3600.0 - 60)[0] <= 130
 
 
 def test_tally_survives_a_checkpoint() -> None:
     one = tally()
     one.add(ereport(1, count=3), 100.0)
-    again = msgspec.json.decode(msgspec.json.encode(one), type=part("rate").Tally)
-    assert again == one
+    one.add(ereport(2), 200.0)
+    past = msgspec.json.decode(msgspec.json.encode(one.past), type=part("rate").Past)
+    now = msgspec.json.decode(msgspec.json.encode(one.now), type=part("rate").Now)
+    assert part("rate").Tally(past, now).within(86400, 200.0) == one.within(86400, 200.0) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +137,10 @@ def fires(bits: float, times: float, hours: float, *, seed: int) -> bool:
         now_s = minute * 60.0 + 59
         errored = draw.binomialvariate(60, chance) if hasattr(draw, "binomialvariate") else sum(draw.random() < chance for _ in range(60))
         if errored:
-            one.minutes[minute] = (errored, 0)
-            if part("rate").marginal(rules().link, one, bits=bits, now_s=now_s, look_s=1.0) is not None:
+            one.add(ereport(minute), now_s)
+            one.now.bucket.looks = errored
+            if part("rate").marginal(rules().link, one, limit=1e-11 * bits, now_s=now_s, look_s=1.0) is not None:
                 return True
-        one.trim(86400, now_s)
     return False
 
 
@@ -148,4 +158,42 @@ def test_a_few_errors_are_no_fault_even_of_the_slowest_link() -> None:
     one = tally()
     for tick in range(rules().link.least - 1):
         one.add(ereport(tick), 10.0 + tick)
-    assert part("rate").marginal(rules().link, one, bits=1.0, now_s=60.0, look_s=1.0) is None
+    assert part("rate").marginal(rules().link, one, limit=1e-11, now_s=60.0, look_s=1.0) is None
+
+
+def test_flit_links_are_judged_by_flits_sent_again_and_not_by_bits() -> None:
+    link, rate = rules().link, part("rate")
+    assert rate.is_flit(0x0106) and not rate.is_flit(0x0105)
+    assert rate.allowed(link, 0x0105) == pytest.approx(32e9 * 16 * 1e-11)
+    assert rate.allowed(link, 0x0106) == pytest.approx(64e9 * 16 / 2048 * 5e-6 * 10)
+
+
+def laned(lanes: list[int]) -> Tally:
+    one = tally()
+    for n, lane in enumerate(lanes):
+        one.add(ereport(n, payload={"lane": lane}), 30.0 * n)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("lanes", "width", "said"),
+    [
+        ([5] * 8, 16, "lanes"),
+        ([5, 6] * 6, 16, "lanes"),
+        (list(range(16)) * 2, 16, "spread"),
+        ([0] * 8, 1, ""),
+        ([3, 9], 16, ""),
+        ([], 16, ""),
+    ],
+)
+def test_lane_errors_are_on_a_few_lanes_or_on_most(lanes: list[int], width: int, said: str) -> None:
+    assert laned(lanes).lanes(width) == said
+
+
+def test_one_lane_that_errs_at_every_slow_look_is_worse_than_allowed_and_one_that_errs_seldom_is_not() -> None:
+    limit = 8e9 * 1e-11
+    often, seldom = laned([5] * 60), tally()
+    for n in range(8):
+        seldom.add(ereport(n, payload={"lane": 5}), 3600.0 * n)
+    assert part("rate").marginal_lane(rules().link, often, limit=limit, now_s=1800.0, look_s=30.0) is not None
+    assert part("rate").marginal_lane(rules().link, seldom, limit=limit, now_s=8 * 3600.0, look_s=30.0) is None

@@ -49,11 +49,13 @@ def test_built_in_rules_are_without_a_mistake() -> None:
         ({"symptoms": [{"class": "ereport.io.pciex.tl.mtlp", "at": "self", "p": 1.0}]}, "must lie between 0 and 1"),
         ({"symptoms": [{"class": "io.pciex.tl.mtlp", "at": "self", "p": 0.5}]}, "is no ereport class"),
         ({"symptoms": [{"class": "ereport.io.pciex.tl.mtpl", "at": "self", "p": 0.5}]}, "no ereport is called ereport.io.pciex.tl.mtpl"),
-        ({"symptoms": [{"class": "ereport.io.pciex.rc.fe-msg", "at": "self", "p": 0.5}]}, "never gets here"),
+        ({"symptoms": [{"class": "ereport.io.pciex.rc.nfe-msg", "at": "self", "p": 0.5}]}, "never gets here"),
         ({"symptoms": [{"class": "ereport.io.pciex.pl.re", "at": "self", "p": 0.5}]}, "never gets here"),
         ({"roles": ["root_port"], "symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "above", "p": 0.5}]}, "nothing at 'above'"),
         ({"roles": ["endpoint"], "symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "below", "p": 0.5}]}, "nothing at 'below'"),
         ({"symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "beside", "p": 0.5}]}, "$.faults[0].symptoms[0].at"),
+        ({"symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "anywhere", "p": 0.5}]}, "anywhere needs names"),
+        ({"symptoms": [{"class": "ereport.io.pciex.tl.ur", "at": "self", "p": 0.5, "tag": "odd"}]}, "no tag is called 'odd'"),
         ({"colour": "red"}, "unknown field `colour`"),
     ],
 )
@@ -64,12 +66,12 @@ def test_mistake_is_named_with_its_place(tmp_path: Path, change: dict[str, Any],
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     text = complaint(changed(tmp_path, internal={"prior": -1}, link_down={"roles": ["gpu"]}, pci_device={"class": "x"}))
-    assert all(said in text for said in ("$.faults[0].prior", "$.faults[1].roles", "is no fault class"))
+    assert all(said in text for said in ("$.faults[0].prior", "$.faults[4].roles", "is no fault class"))
 
 
 def test_mistakes_of_shape_in_two_faults_are_both_named(tmp_path: Path) -> None:
     text = complaint(changed(tmp_path, internal={"prior": "much"}, link_down={"severity": "Awful"}))
-    assert "$.faults[0].prior" in text and "$.faults[1].severity" in text
+    assert "$.faults[0].prior" in text and "$.faults[4].severity" in text
 
 
 def test_faults_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
@@ -131,3 +133,13 @@ def test_site_changes_one_number_of_link_and_removal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [["x"], {"fault": []}, {"faults": {}}, {"faults": [{"class": "fault.x"}]}])
 def test_site_file_of_another_shape_is_refused(tmp_path: Path, data: Any) -> None:
     assert str(tmp_path) in complaint(BUILT_IN, written(tmp_path, data))
+
+
+def test_site_takes_a_group_and_a_fault_away(tmp_path: Path) -> None:
+    found = part("check").load(BUILT_IN, written(tmp_path, {"without": ["completion", "payload-size"]}))
+    ids = {fault.id for fault in found.faults}
+    assert {"no-response", "dead", "payload-size"}.isdisjoint(ids) and "internal" in ids
+
+
+def test_site_that_takes_away_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "no fault or group is called ['complection']" in complaint(BUILT_IN, written(tmp_path, {"without": ["complection"]}))

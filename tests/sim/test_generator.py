@@ -74,7 +74,7 @@ def test_fault_sits_and_shows_on_its_machine(kind: str) -> None:
     for seed in range(5):
         fabric, one = drawn(kind, seed)
         there = {str(f.bdf) for f in fabric}
-        assert one.shown and {one.device, *(shown.device for shown in one.shown)} <= there
+        assert one.shown and {one.culprit.device, *(shown.device for shown in one.shown)} <= there
 
 
 def test_machine_is_connected_and_every_leaf_is_an_endpoint() -> None:
@@ -89,7 +89,7 @@ def test_machine_is_connected_and_every_leaf_is_an_endpoint() -> None:
 def test_poison_is_seen_by_every_receiver_on_the_way_and_no_other() -> None:
     for seed in range(10):
         fabric, one = drawn("poison", seed)
-        above = {str(f.bdf) for f in fabric.path(fabric[Bdf.parse(one.device)])[:-1]}
+        above = {str(f.bdf) for f in fabric.path(fabric[Bdf.parse(one.culprit.device)])[:-1]}
         seen = {shown.device for shown in one.shown if shown.leaf == "pciex.tl.ptlp"}
         kinds = {fabric[Bdf.parse(device)].dev_type for device in seen}
         assert seen <= above and kinds <= {DevType.DOWNSTREAM_PORT, DevType.ROOT_PORT}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 import pytest
-from click.testing import CliRunner
-from support.diagnosis import part, plugin, rules
+from support.diagnosis import plugin, rules
 
-from pcifma.cli.simulate import command
 from pcifma.sim.score import Row, Tally, Trial, calibration, trial, wilson
 
 
 def tried(**changes: object) -> Trial:
-    plain = {"kind": "x", "ambiguous": False, "heard": 1, "top": True, "listed": True, "baseline": False, "certainty": 90, "cases": 1}
-    return Trial(**{**plain, **changes})  # type: ignore[arg-type]
+    plain = {"kind": "x", "ambiguous": False, "heard": 1, "top": True, "listed": True, "baseline": False}
+    return Trial(**{**plain, "stated": ((90, True),), "cases": 1, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("k", "n", "low", "high"), [(0, 0, 0, 1), (10, 10, 0.722, 1.0), (0, 10, 0, 0.278), (950, 1000, 0.935, 0.962)])
@@ -32,10 +28,12 @@ def test_row_keeps_identifiable_ambiguous_and_silent_apart() -> None:
 
 
 def test_calibration_holds_certainty_against_what_was_right() -> None:
-    trials = [tried(), tried(top=False), tried(certainty=55), tried(certainty=None)]
+    trials = [tried(), tried(stated=((91, False), (9, True))), tried(stated=((55, False),)), tried(stated=())]
     found = {bounds: (tally.k, tally.n, stated) for bounds, tally, stated in calibration(trials)}
-    assert found[90, 101] == (1, 2, 90.0) and found[50, 60] == (1, 1, 55.0)
+    assert found[90, 101] == (1, 2, 90.5) and found[50, 60] == (0, 1, 55.0)
     assert sum(n for _, n, _ in found.values()) == 3
+    every = {bounds: (tally.k, tally.n) for bounds, tally, _ in calibration(trials, first=False)}
+    assert every[0, 10] == (1, 1)
 
 
 def test_share_of_nothing_is_nothing() -> None:
@@ -52,27 +50,22 @@ def test_diagnosis_is_right_and_the_reporter_is_not_where_another_reports(kind: 
     assert sum(one.top for one in tries) > sum(one.baseline for one in tries)
 
 
-def test_without_its_rules_a_kind_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = rules()
-    without = msgspec.structs.replace(whole, faults=[fault for fault in whole.faults if fault.id != "bad-request"])
+@pytest.mark.parametrize(
+    ("groups", "kind"),
+    [
+        ({"device"}, "internal"), ({"device"}, "corrected-internal"), ({"link", "completion"}, "link-down"),
+        ({"completion"}, "no-response"), ({"completion"}, "completer-abort"), ({"data"}, "poison"),
+        ({"data"}, "poison-memory"), ({"data"}, "checksum"),
+        ({"request"}, "bad-request"), ({"request"}, "stray-completion"), ({"software"}, "driver"), ({"link"}, "trained-down"),
+        ({"link"}, "slot-power"),
+    ],
+)  # fmt: skip
+def test_without_its_rules_a_kind_drops_to_the_baseline(monkeypatch: pytest.MonkeyPatch, groups: set[str], kind: str) -> None:
+    whole, seeds = rules(), range(600_000, 600_006)
+    without = msgspec.structs.replace(whole, faults=[fault for fault in whole.faults if fault.group not in groups])
+    with_them = [trial(plugin(), kind, seed) for seed in seeds]
     monkeypatch.setattr(plugin().code, "load", lambda *_: without)
-    assert not any(trial(plugin(), "bad-request", seed).top for seed in range(3))
-    assert part("check") is not None
-
-
-def test_command_prints_a_line_a_kind_and_the_calibration() -> None:
-    done = CliRunner().invoke(command, ["-n", "2", "--kind", "internal", "--kind", "no-response"], standalone_mode=False)
-    assert done.return_value == 0
-    assert all(word in done.output for word in ("internal", "no-response", "certainty", "n=2"))
-
-
-def test_command_json_has_counts_and_intervals() -> None:
-    arguments = ["-n", "2", "--kind", "internal", "--degrade", "loss", "--level", "0", "--json"]
-    lines = [json.loads(line) for line in CliRunner().invoke(command, arguments, standalone_mode=False).output.splitlines()]
-    assert (lines[0]["kind"], lines[0]["top"]["n"], len(lines[0]["top"]["interval"])) == ("internal", 2, 2)
-    assert all("certainty" in line for line in lines[1:])
-
-
-@pytest.mark.parametrize("arguments", [["--kind", "gremlins"], ["-n", "0"], ["--degrade", "magic"], ["--level", "2"]])
-def test_command_refuses_what_it_does_not_know(arguments: list[str]) -> None:
-    assert CliRunner().invoke(command, arguments).exit_code == 2
+    tries = [trial(plugin(), kind, seed) for seed in seeds]
+    exactly = sum(any(right for _, right in one.stated[:1]) for one in tries)
+    assert exactly <= sum(one.baseline for one in tries)
+    assert sum(one.listed for one in with_them) > exactly

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.loader import Plugin, builtin
 
 if TYPE_CHECKING:
-    from plugins.pcie_diagnosis.exercise import Seen
+    from plugins.pcie_diagnosis.evidence import Seen
+    from plugins.pcie_diagnosis.exercise import Verdict
     from plugins.pcie_diagnosis.rule import Rules
 
 ROOT, UP, DOWN_A, DOWN_B = "0000:00:03.0", "0000:01:00.0", "0000:02:00.0", "0000:02:01.0"
@@ -56,5 +58,14 @@ def switch() -> Fabric:
 def seen(leaf: str, device: str, *, severity: str = "nonfatal", first_look: bool = False, guest: bool = False, **named: str) -> Seen:
     """An ereport of that leaf (`tl.cto`) as diagnosis keeps it."""
     class_ = f"ereport.io.{leaf}" if leaf.startswith("pci.") else f"ereport.io.pciex.{leaf}"
-    found: Seen = part("exercise").Seen(f"{leaf}@{device}", class_, device, severity, first_look, guest, 1, named)
+    asked = "from-host" if named.get("requester") == "0000:00:00.0" else "from-device"
+    tags = frozenset({asked} if "requester" in named else ()) | frozenset({"completion"} if "completer" in named else ())
+    found: Seen = part("evidence").Seen(f"{leaf}@{device}", class_, device, severity, first_look, guest, named, tags)
+    return found
+
+
+def judged(of: Rules, fabric: Fabric, evidence: Sequence[Seen], weigh: Mapping[str, float] | None = None) -> list[Verdict]:
+    """What *of* makes of *evidence* on *fabric*."""
+    exercise = part("exercise").Exercise(of, part("place").FabricSpace(fabric))
+    found: list[Verdict] = exercise.verdicts([one for one in evidence if not of.explains_away(one.class_)], weigh)
     return found

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 import msgspec
 
 from pcifma.access.seam import Clock
 from pcifma.errors import PluginError
-from pcifma.event.case import ListClass, ListEvent, SuspectStatus
+from pcifma.event.case import ListClass, ListEvent, SuspectStatus, Urgency
 from pcifma.event.identity import name_uuid, utc
 from pcifma.fmd.engine.cache import Resource, ResourceCache, place
 from pcifma.fmd.engine.case import FAULTY, OPEN, PUBLISHED, CaseRecord, Closing, SuspectKey, list_event, load, suspect_key
@@ -26,6 +27,7 @@ PROBATION_NS = DAY_NS
 REMARKS = 64
 # So many resolved cases are still known by their uuid: as many as the log keeps by default.
 RESOLVED_KNOWN = 1000
+_URGENCY: tuple[Urgency, ...] = get_args(Urgency)[::-1]  # least urgent first
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class Docket:
     def solve(self, case: Case) -> None:
         """Publish *case*, or let it merge into the one that it repeats."""
         record = case.record
-        old = next((self._blamed[key] for key in map(suspect_key, record.suspects) if key in self._blamed), None)
+        old = self._repeated(record)
         if old is not None:
             self._merge(case, old)
             return
@@ -174,9 +176,21 @@ class Docket:
                 self.touch(old)
                 return
 
-    # A repeated diagnosis tells nobody twice; by the same module, it narrows the list to what both blame.
+    # Two lists are of one fault where the first suspect of one is in the other: that the last of both is the same says nothing.
+    def _repeated(self, record: CaseRecord) -> Case | None:
+        keys = [suspect_key(suspect) for suspect in record.suspects]
+        for n, key in enumerate(keys):
+            old = self._blamed.get(key)
+            if old is not None and (n == 0 or suspect_key(old.record.suspects[0]) in keys):
+                return old
+        return None
+
+    # A repeated diagnosis tells nobody twice; by the same module, it narrows the list to what both blame, and may be more urgent.
     def _merge(self, new: Case, old: Case) -> None:
         old.adopt(new)
+        if new.record.module == old.record.module and _URGENCY.index(new.record.urgency) > _URGENCY.index(old.record.urgency):
+            old.record.urgency, old.record.severity = new.record.urgency, new.record.severity
+            self.post(old, "list.updated")
         if new.record.module == old.record.module:
             blamed = {suspect_key(suspect) for suspect in new.record.suspects}
             spared = [n for n, s in enumerate(old.record.suspects) if s.status in FAULTY and suspect_key(s) not in blamed]

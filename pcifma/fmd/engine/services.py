@@ -89,6 +89,7 @@ class ModuleServices:
         self._changed: set[tuple[str, str]] = set()
         # Timers that are armed and not checkpointed.
         self._passing: set[str] = set()
+        self._buffered = 0  # bytes in all buffers
 
     @property
     def properties(self) -> Mapping[str, PropertyValue]:
@@ -194,10 +195,11 @@ class ModuleServices:
             self._limit(len(self.buffers), BUFFER_LIMIT, "buffers")
         if not isinstance(data, bytes | bytearray | memoryview):
             raise PluginError(f"module {self.name}: buffer {buffer}: bytes are wanted, not {type(data).__name__}")
-        others = sum(len(body) for name, body in self.buffers.items() if name != buffer)
-        if len(data) > BUFFER_BYTES or others + len(data) > BUFFERS_BYTES:
+        grown = len(data) - len(self.buffers.get(buffer, b""))
+        if len(data) > BUFFER_BYTES or self._buffered + grown > BUFFERS_BYTES:
             raise PluginError(f"module {self.name}: buffer {buffer} of {len(data)} bytes is too large (1 MiB each, 10 MiB in all)")
         self.buffers[buffer] = bytes(data)
+        self._buffered += grown
         self._changed.add(("buffer", buffer))
 
     def post(self, finding: Finding) -> None:
@@ -235,7 +237,7 @@ class ModuleServices:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in its buffers."""
-        return sum(map(len, self.buffers.values()))
+        return self._buffered
 
     @property
     def state_bytes(self) -> int:
@@ -282,6 +284,7 @@ class ModuleServices:
             elif kind == "timer":
                 self.timers.arm(key, timer.decode(body, shift_ns))
             elif kind == "buffer":
+                self._buffered += len(body) - len(self.buffers.get(key, b""))
                 self.buffers[key] = body
             elif kind == "posted":
                 self.posted = int(body)
@@ -297,6 +300,7 @@ class ModuleServices:
         """Drop everything, for a module that begins anew."""
         self.renew()
         self.serds, self.buffers, self.statistics, self.timers = {}, {}, {}, Timers()
+        self._buffered = 0
 
 
 class SerdHandle:

@@ -1,0 +1,274 @@
+"""Convictions: from verdicts to cases. Thresholds, age, guests and history decide whether, and how urgently, somebody is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from pcifma.plugin import Case, Ereport, Fabric, ListEvent, Services
+
+from . import chain, history
+from .docket import Docket, slim, suspect
+from .evidence import LINK_ERRORS, Seen
+from .exercise import Exercise, Hypothesis, Verdict
+from .gathering import Kept, Round
+from .history import Entry, Swap
+from .link import Links, Marginal
+from .place import GUEST_DRIVERS, FabricSpace, find, path
+from .rate import Direction
+from .removal import Removals
+from .rule import Fault, LinkSuspect, Rules, UrgencyWord, matches
+
+Outcome = Literal["convict", "watch", "silent"]
+# What one exercise of the host bridge's record echoes: a verdict on the same machine so short before, or after.
+ECHO_S = 60.0
+CONTAINED = "ereport.io.pciex.dpc.trig"
+MENDED = frozenset({"repaired", "replaced"})
+
+
+class Convictions:
+    """Verdicts of exercises, and links that are worse than allowed, as cases."""
+
+    def __init__(self, services: Services, rules: Rules, docket: Docket, links: Links, removals: Removals) -> None:
+        self._services, self._rules, self._docket, self._links, self._removals = services, rules, docket, links, removals
+        self._space = FabricSpace(services.fabric)
+        self._said_ns: int | None = None
+
+    # Exercises.
+
+    def judge(self, part: str, together: Round) -> Mapping[str, str]:
+        """Judge what was gathered of *part*; the case of each ereport that one took."""
+        services = self._services
+        fabric = self._removals.fabric(services.fabric, part, services.now_ns())
+        fresh = self._unexplained(fabric, together.fresh)
+        services.count("explained-by-removal", len(together.fresh) - len(fresh))
+        taken: dict[str, str] = {}
+        known = {one.event.uuid: one for one in (*together.past, *fresh)}
+        new = {one.event.uuid for one in fresh}
+        evidence = self._evidence(fabric, [*together.past, *fresh])
+        if not fresh or not evidence or self._is_echo(fresh, together.past):
+            return taken
+        verdicts = self._verdicts(fabric, evidence)
+        for verdict in verdicts:
+            mine = [known[uuid] for uuid in sorted(verdict.explains)]
+            if new & verdict.explains:
+                case = self._accuse(fabric, verdict, mine, new)
+                taken |= {one.event.uuid: case.uuid for one in mine if case is not None}
+        explained = {uuid for verdict in verdicts for uuid in verdict.explains}
+        left = [one for one in fresh if one.event.uuid not in explained and not self._rules.is_echo(one.seen.class_)]
+        if left:
+            self._leave_open(fabric, part, left)
+        return taken
+
+    def _unexplained(self, fabric: Fabric, fresh: Sequence[Kept]) -> list[Kept]:
+        kept = {event.uuid for event in self._removals.unexplained(fabric, [one.event for one in fresh], self._services.now_ns())}
+        return [one for one in fresh if one.event.uuid in kept]
+
+    def _evidence(self, fabric: Fabric, kept: Sequence[Kept]) -> list[Seen]:
+        # Echoes are heard only where nothing else speaks; beside other evidence they are context. What a port cut off is silent for that.
+        plain = [one.seen for one in kept if not self._rules.is_echo(one.seen.class_)]
+        echoes = [one.seen for one in kept if self._rules.is_echo(one.seen.class_) and not _is_contained(fabric, one.seen, plain)]
+        return [*plain, *(msgspec.structs.replace(one, context=True) for one in echoes)] if plain else echoes
+
+    def _is_echo(self, fresh: Sequence[Kept], past: Sequence[Kept]) -> bool:
+        # A host bridge stands on another part of the fabric than the port that its record speaks of.
+        if past or not all(one.seen.class_.startswith("ereport.io.hb.") and self._rules.is_echo(one.seen.class_) for one in fresh):
+            return False
+        return self._said_ns is not None and self._services.now_ns() - self._said_ns <= ECHO_S * 1e9
+
+    def _verdicts(self, fabric: Fabric, evidence: list[Seen]) -> list[Verdict]:
+        if self._space.fabric is not fabric:
+            self._space = FabricSpace(fabric)
+        exercise = Exercise(self._rules, self._space)
+        evidence = [*evidence, *self._troubled(fabric, evidence)]
+        found = exercise.verdicts(evidence)
+        weigh = self._weights(fabric, found)
+        return exercise.verdicts(evidence, weigh) if weigh else found
+
+    def _troubled(self, fabric: Fabric, evidence: Sequence[Seen]) -> Iterator[Seen]:
+        # Links that had corrected errors lately, of those that may be meant.
+        for part in self._space.parts(evidence):
+            if self._space.has_link(part) and self._space.stands_for_device(part) and self._links.troubled(fabric, part):
+                yield Seen(f"link {part}", LINK_ERRORS, part, "correctable", context=True)
+
+    def _weights(self, fabric: Fabric, verdicts: Iterable[Verdict]) -> dict[str, float]:
+        # The swap test: what followed a card speaks against it, what stayed behind against its slot.
+        found: dict[str, float] = {}
+        for verdict in verdicts:
+            for h, _ in verdict.suspects:
+                for swap in self._swaps(fabric, h.fault.group, h.part):
+                    if (swap.what == "slot") == h.fault.shared:
+                        found[f"{h.fault.id}:{h.part}"] = history.LOG_WEIGHT
+        return found
+
+    def _swaps(self, fabric: Fabric, family: str, part: str) -> list[Swap]:
+        function = find(fabric, part)
+        if function is None or function.bus_range is not None:
+            return []
+        return history.swaps(self._docket.history, history.entry(family, fabric, function, time="", case=""))
+
+    def _accuse(self, fabric: Fabric, verdict: Verdict, mine: Sequence[Kept], new: set[str]) -> Case | None:
+        best = verdict.best
+        key = _key(best)
+        events = [one.event for one in mine]
+        fresh = [one.event for one in mine if one.event.uuid in new]
+        self._said_ns = self._services.now_ns()
+        repeated = len(fresh) < len(mine)
+        outcome = self._outcome(fabric, verdict, key, events, repeated=repeated)
+        known = self._known(verdict, key, mine)
+        if known is not None:
+            for event in fresh:
+                known.add_ereport(event)
+            if outcome == "silent" or not self._is_news(known, verdict, outcome):
+                return known
+        if outcome == "silent":
+            return None
+        return self._open(fabric, verdict, events if known is None else fresh, outcome)
+
+    def _known(self, verdict: Verdict, key: str, mine: Sequence[Kept]) -> Case | None:
+        cases = {case.uuid: case for case in self._services.cases()} if any(one.case for one in mine) else {}
+        earlier = next((cases[one.case] for one in mine if one.case in cases), None)
+        if earlier is not None and self._suspects(earlier) & _suspects(verdict):
+            return earlier
+        return self._docket.of(key)
+
+    def _suspects(self, case: Case) -> frozenset[tuple[str, str]]:
+        found = self._docket.chain(case).get("suspects", [])
+        return frozenset((str(row["class"]), str(row["device"])) for row in found)
+
+    def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
+        # What is known is told again only where the list has become shorter, or the matter more urgent.
+        before = self._suspects(known)
+        narrower = bool(before) and _suspects(verdict) < before
+        return narrower or (outcome == "convict" and self._docket.chain(known).get("watch") is True)
+
+    def _outcome(self, fabric: Fabric, verdict: Verdict, key: str, events: Sequence[Ereport], *, repeated: bool) -> Outcome:
+        # Evidence of unknown age convicts only where it is fatal; what a threshold guards is counted once an exercise.
+        fault = verdict.best.fault
+        if all(event.first_look for event in events) and not any(event.severity == "fatal" for event in events):
+            self._services.count("of-unknown-age")
+            return "silent"
+        threshold = fault.serd
+        if threshold is None and self._is_guests(fabric, verdict, events):
+            threshold = self._rules.removal.guest
+        if threshold is None:
+            return "convict"
+        if repeated and self._docket.of(key) is not None:
+            return "watch"
+        if self._services.serd(key, threshold.n, threshold.t_s).record(events[-1]):
+            return "convict"
+        return threshold.below
+
+    def _is_guests(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport]) -> bool:
+        function = find(fabric, verdict.best.part)
+        owned = function is not None and function.driver in GUEST_DRIVERS
+        return owned and all(matches(event.class_, self._rules.removal.explains) for event in events)
+
+    def _open(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> Case:
+        best = verdict.best
+        suspects = [(h, percent, function) for h, percent in verdict.suspects if (function := find(fabric, h.part)) is not None]
+        key = _key(best)
+        if self._docket.of(key) is not None:
+            key = f"{key}:{self._services.now_ns()}"
+        case = self._docket.open(key, events, [suspect(fabric, h.fault.class_, f, percent) for h, percent, f in suspects])
+        swaps = [swap for h, _, _ in suspects[:1] for swap in self._swaps(fabric, h.fault.group, h.part)]
+        told = chain.of_verdict(self._rules, fabric, verdict, swaps)
+        self._docket.keep_chain(case, {**told, "watch": True} if outcome == "watch" else told)
+        code = self._docket.code([h.fault.class_ for h, _, _ in suspects])
+        case.solve(code, severity=_severity(best.fault, outcome), urgency=_urgency(best.fault, events, outcome))
+        if outcome == "convict":
+            self._docket.remember(self._entries(fabric, best.fault.group, [h.part for h, _, _ in suspects], case, events[0].time))
+        return case
+
+    def _entries(self, fabric: Fabric, family: str, parts: Iterable[str], case: Case, time: str) -> Iterator[Entry]:
+        for part in dict.fromkeys(parts):
+            function = find(fabric, part)
+            if function is not None and function.bus_range is None:
+                yield history.entry(family, fabric, function, time=time, case=case.uuid)
+
+    def _leave_open(self, fabric: Fabric, part: str, left: Sequence[Kept]) -> None:
+        fault = next(fault for fault in self._rules.faults if not fault.symptoms)
+        function = find(fabric, left[0].event.device)
+        key = f"{fault.id}:{part}"
+        case = self._docket.of(key)
+        if case is not None:
+            for one in left:
+                case.add_ereport(one.event)
+        elif function is not None and not all(one.event.first_look for one in left):
+            case = self._docket.open(key, [one.event for one in left], [suspect(fabric, fault.class_, function, 100)])
+            self._docket.keep_chain(case, chain.of_unexplained(self._rules, fabric, function, [one.event.class_ for one in left]))
+            case.solve(self._docket.code([fault.class_]), severity=fault.severity, urgency=fault.urgency)
+
+    def forget(self, event: ListEvent) -> None:
+        """What was counted of parts before their repair says nothing of them after."""
+        mended = [(one.class_, one.device) for one in event.fault_list if one.status in MENDED]
+        for fault in self._rules.faults:
+            for class_, device in mended:
+                if fault.serd is not None and fault.class_ == class_:
+                    self._services.serd(f"{class_}:{device}", fault.serd.n, fault.serd.t_s).reset()
+
+    # Links.
+
+    def link(self, of: Direction, event: Ereport) -> None:
+        """*event* was counted for the direction *of*: open a case where it has become worse than allowed."""
+        case = self._docket.of(f"link:{of}")
+        if case is not None:
+            case.add_ereport(slim(event))
+            return
+        worse = self._links.judge(of)
+        if worse is not None:
+            self._accuse_link(worse, event)
+
+    def _accuse_link(self, worse: Marginal, event: Ereport) -> None:
+        fabric, ends = self._services.fabric, self._links.ends(worse.of)
+        if not ends:
+            return
+        swaps = self._swaps(fabric, "link", worse.of.lower)
+        rows = [(row, _weighed(row, swaps, worse.of)) for row in self._links.rows(worse.when)]
+        rows.sort(key=lambda pair: -pair[1])
+        events = {one.uuid: one for one in (*self._links.seen(worse.of), slim(event))}
+        suspects = [suspect(fabric, row.class_, ends[row.part], weight) for row, weight in rows]
+        case = self._docket.open(f"link:{worse.of}", events.values(), suspects)
+        told = chain.of_link(self._rules, fabric, worse, swaps, events)
+        named = [{"class": one.class_, "device": one.device} for one in suspects]
+        self._docket.keep_chain(case, {**told, "suspects": named})
+        code = self._docket.code([row.class_ for row, _ in rows])
+        case.solve(code, severity=self._rules.link.severity, urgency=self._rules.link.urgency)
+        self._docket.remember(self._entries(fabric, "link", [worse.of.lower], case, event.time))
+        self._said_ns = self._services.now_ns()
+
+
+def _is_contained(fabric: Fabric, one: Seen, others: Iterable[Seen]) -> bool:
+    function = find(fabric, one.device)
+    ports = {other.device for other in others if other.class_ == CONTAINED}
+    return function is not None and any(str(step.bdf) in ports for step in path(fabric, function)[:-1])
+
+
+def _suspects(verdict: Verdict) -> frozenset[tuple[str, str]]:
+    return frozenset((h.fault.class_, h.part) for h, _ in verdict.suspects)
+
+
+def _weighed(row: LinkSuspect, swaps: Sequence[Swap], of: Direction) -> int:
+    # The card is the lower end: what it sends up, or receives.
+    card = row.part != "link" and (row.part == "transmitter") == (of.way == "up")
+    favoured = any((swap.what == "card") == card for swap in swaps)
+    return row.weight * (round(history.WEIGHT) if favoured else 1)
+
+
+def _severity(fault: Fault, outcome: Outcome) -> str:
+    return "Minor" if outcome == "watch" else fault.severity
+
+
+def _urgency(fault: Fault, events: Sequence[Ereport], outcome: Outcome) -> UrgencyWord:
+    if outcome == "watch":
+        return "never-mind"
+    if fault.urgency == "now" and all(event.first_look or event.class_.endswith("pcifma.unread") for event in events):
+        return "working-hours"  # it may have happened weeks ago, or be a device that somebody switched off
+    return fault.urgency
+
+
+
+def _key(best: Hypothesis) -> str:
+    return f"{best.fault.class_}:{best.part}"

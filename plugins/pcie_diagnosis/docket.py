@@ -1,0 +1,100 @@
+"""The module's cases by their key, what each was opened for, and how one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from pcifma.plugin import Case, Ereport, Fabric, Function, Services, Suspect, fmri, message_code
+
+from .history import KEPT as HISTORY_KEPT
+from .history import Entry
+from .rule import Rules
+from .store import Store
+
+CHAINS = 6  # chains of cases that are kept for `pcifma explain`, the newest of each of 256 buffers, by the uuid's first two digits
+_OPEN = frozenset({"UNSOLVED", "SOLVED", "CLOSE_WAIT"})
+_HISTORY = msgspec.json.Decoder(list[Entry])
+_CHAINS = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_encode = msgspec.json.encode
+
+
+def slim(event: Ereport) -> Ereport:
+    """*event* without what no case needs of it."""
+    return msgspec.structs.replace(event, payload={}, detector={}, resource="", sources=[])
+
+
+def suspect(fabric: Fabric, class_: str, function: Function, certainty: int) -> Suspect:
+    """*function* blamed for *class_*."""
+    detector = fmri.detector(fabric, function)
+    resource = fmri.hc(fabric, function)
+    return Suspect(
+        class_=class_,
+        certainty=certainty,
+        status="faulty",
+        device=str(function.bdf),
+        asru=f"dev:///{detector['device-path']}",
+        fru=resource,
+        location=function.slot.label if function.slot is not None else "",
+        resource=resource,
+    )
+
+
+class Docket:
+    """Cases of this module. A published case stays open under its key until it is repaired: the same fault tells nobody twice."""
+
+    def __init__(self, services: Services, store: Store, rules: Rules) -> None:
+        """Take up the cases that are open."""
+        self._services, self._store, self._rules = services, store, rules
+        self._known: dict[str, Case] = {case.key: case for case in services.cases()}
+        kept = store.get("history")
+        self.history: list[Entry] = _HISTORY.decode(kept) if kept else []
+
+    def of(self, key: str) -> Case | None:
+        """The open case under *key*."""
+        case = self._known.get(key)
+        if case is not None and case.state not in _OPEN:
+            del self._known[key]
+            return None
+        return case
+
+    def open(self, key: str, events: Iterable[Ereport], suspects: Sequence[Suspect]) -> Case:
+        """A case under *key* with its evidence and suspects, not yet told."""
+        case = self._services.open_case(key)
+        self._known[key] = case
+        for event in events:
+            case.add_ereport(event)
+        for one in suspects:
+            case.add_suspect(one)
+        return case
+
+    def code(self, classes: Sequence[str]) -> str:
+        """The message code of a list of these *classes*, the first suspect's first."""
+        found = self._rules.code_of(frozenset(classes)) or self._rules.code_of(frozenset(classes[:1]))
+        return "-" if found is None else message_code(*found)
+
+    def keep_chain(self, case: Case, chain: dict[str, Any]) -> None:
+        """Keep *chain* with *case*; of very many the oldest goes."""
+        chains = {**self._chains(case.uuid), case.uuid: chain}
+        for uuid in list(chains)[:-CHAINS]:
+            del chains[uuid]
+        self._store.put(_buffer(case.uuid), _encode(chains))
+
+    def chain(self, case: Case) -> dict[str, Any]:
+        """What was kept with *case*."""
+        return self._chains(case.uuid).get(case.uuid, {})
+
+    def _chains(self, uuid: str) -> dict[str, dict[str, Any]]:
+        kept = self._store.get(_buffer(uuid))
+        return _CHAINS.decode(kept) if kept else {}
+
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Add *entries* to the history of the swap test."""
+        self.history = [*self.history, *entries][-HISTORY_KEPT:]
+        self._store.put("history", _encode(self.history))
+
+
+def _buffer(uuid: str) -> str:
+    return f"why:{uuid[:2]}"

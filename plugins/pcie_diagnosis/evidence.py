@@ -1,0 +1,88 @@
+"""Evidence: one ereport, as far as diagnosis needs it, and what is known of it beyond its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pcifma.plugin import Bdf, Ereport, Fabric, Function
+
+LINK_ERRORS = "ereport.io.pciex.pl.errors"
+"""Not an ereport: corrected errors of a link were counted shortly before. A symptom may ask for it."""
+
+_PARTS = ("requester", "completer", "target")
+# Max_Payload_Size in bytes is 128 << Device Control 7:5 (PCIe Base Spec 7.5.3.4).
+_MPS_UNIT = 128
+# Why a port contains what is below it (7.9.14.5), in the words of its ereport.
+_REASONS = {"unmasked": "at-port", "ERR_": "by-message", "RP PIO": "rp-pio", "software": "by-software"}
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One ereport. *named*: Functions that its Header Log or source names, by part. *tags*: see rule.TAGS.
+
+    *context*: it may speak for a fault, and needs none to explain it.
+    """
+
+    uuid: str
+    class_: str
+    device: str
+    severity: str
+    first_look: bool = False
+    guest: bool = False
+    named: Mapping[str, str] = {}
+    tags: frozenset[str] = frozenset()
+    context: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two of them say the same."""
+        return self.class_, self.device, self.severity, self.first_look, self.guest, tuple(sorted(self.named.items())), self.tags
+
+
+def seen(event: Ereport, fabric: Fabric, device_control: int | None = None) -> Seen:
+    """*event* as evidence on *fabric*; *device_control*: that of the Function that reports."""
+    named = _named(event)
+    tags = frozenset(_tags(event, named, fabric, device_control))
+    return Seen(event.uuid, event.class_, event.device, event.severity, event.first_look, event.trust == "guest", named, tags)
+
+
+def _named(event: Ereport) -> dict[str, str]:
+    payload = event.payload
+    named = {part: str(payload[key]) for part in _PARTS if (key := f"tlp-{part}") in payload}
+    source = payload.get("source-id")
+    if payload.get("source-valid") and isinstance(source, int) and "requester" not in named:
+        named["source"] = named["requester"] = str(Bdf.from_requester_id(_segment(event), source))
+    return named
+
+
+def _segment(event: Ereport) -> int:
+    try:
+        return Bdf.parse(event.device).segment
+    except ValueError:
+        return 0
+
+
+def _tags(event: Ereport, named: Mapping[str, str], fabric: Fabric, device_control: int | None) -> list[str]:
+    found = []
+    if "requester" in named:
+        requester = _function(fabric, named["requester"])
+        # The root complex asks in the name of a device on the root bus, or of none that is there.
+        from_host = requester is None or (requester.parent is None and requester.physfn is None)
+        found.append("from-host" if from_host else "from-device")
+    if "completer" in named:
+        found.append("completion")
+    length = event.payload.get("tlp-length-dw")
+    if isinstance(length, int) and device_control is not None and length * 4 > _MPS_UNIT << (device_control >> 5 & 7):
+        found.append("oversize")
+    found += [tag for start, tag in _REASONS.items() if str(event.payload.get("reason", "")).startswith(start)]
+    if str(event.payload.get("cause", "")).startswith(("MSI off", "Bus Master off", "MSI-X masked", "Root Error Command")):
+        found.append("off")
+    return found
+
+
+def _function(fabric: Fabric, device: str) -> Function | None:
+    try:
+        return fabric.get(Bdf.parse(device))
+    except ValueError:
+        return None
