@@ -3,71 +3,67 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
+from pcifma.cli.article import articles
 from pcifma.cli.daemon import root_option
-from pcifma.cli.log import cases, reader
-from pcifma.cli.text import clean, plural
+from pcifma.cli.faulty_sheet import Page, drilled, quiet, short, words
+from pcifma.cli.log import cases, find, is_open, reader
+from pcifma.cli.main import VERBS
+from pcifma.cli.outlook import Outlook, outlook
 from pcifma.fmd.engine.case import CaseRecord
 from pcifma.fmd.log.reader import Reader
 
-_CLOSED = ("REPAIRED", "RESOLVED", "DISCARDED")
 _ORDER = {"now": 0, "working-hours": 1, "never-mind": 2}
-_DO = {
-    "now": "the part is failing: move what runs on it, then replace the first suspect",
-    "working-hours": "plan it: reseat or replace the first suspect",
-    "never-mind": "nothing: it is kept as evidence",
-}
 
 
 @click.command("faulty")
 @root_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: one case a line, as its newest list event.")
-@click.option("--all", "everything", is_flag=True, help="Repaired and resolved cases too.")
-@click.option("--check", is_flag=True, help="Exit 1 if a case is open.")
-def command(root: Path, *, as_json: bool, everything: bool, check: bool) -> int:
-    """What is broken, where, how sure that is, and what to do. Reads the log; the daemon need not run."""
+@click.option("-a", "--all", "everything", is_flag=True, help="Repaired and resolved cases too.")
+@click.option("-s", "brief", is_flag=True, help="One line a case.")
+@click.option("-v", "verbose", is_flag=True, help="With the FMRIs of the suspects.")
+@click.option("-u", "uuids", metavar="UUID", multiple=True, help="Only this case, open or not (its first characters; may be given again).")
+@click.option("--check", is_flag=True, help="Exit 1 if a case is open; one of a drill is none.")
+def command(
+    root: Path, *, as_json: bool, everything: bool, brief: bool, verbose: bool, uuids: tuple[str, ...], check: bool
+) -> int:
+    """What is broken, where, how sure that is, and what to do. Reads the log; the daemon need not run, but knows more."""
     with reader(root) as log:
         every = cases(log)
-        open_ = [case for case in every if case.state not in _CLOSED and case.faulty]
-        shown = every if everything else open_
+        shown = [find(log, uuid) for uuid in uuids] if uuids else every if everything else [case for case in every if is_open(case)]
         shown.sort(key=lambda case: (_ORDER.get(case.urgency, 9), case.diag_time))
-        lines = _json(log, shown) if as_json else _words(log, shown)
-        for line in lines:
+        around = outlook(root, log)
+        page = Page(log, around, articles(), frozenset(VERBS), verbose)
+        for line in _json(log, shown, around) if as_json else _words(shown, page, brief=brief):
             click.echo(line)
-    return 1 if check and open_ else 0
+    return 1 if check and any(is_open(case) and not case.injected for case in every) else 0
 
 
-def _json(log: Reader, shown: list[CaseRecord]) -> Iterator[str]:
+def _json(log: Reader, shown: Sequence[CaseRecord], around: Outlook) -> Iterator[str]:
     for case in shown:
         newest = list(log.lists(case.uuid))[-1]
         yield msgspec.json.encode(newest).decode()
-    yield json.dumps({"class": "faulty.summary", "version": 1, "cases": len(shown)})
+    status = around.status or {}
+    watching = {"daemon": around.status is not None, "functions": status.get("functions"), "since": status.get("started")}
+    known = {"last_look": status.get("last_look"), "last_drill": around.drill}
+    yield json.dumps({"class": "faulty.summary", "version": 1, "cases": len(shown), **watching, **known})
 
 
-def _words(log: Reader, shown: list[CaseRecord]) -> Iterator[str]:
+def _words(shown: Sequence[CaseRecord], page: Page, *, brief: bool) -> Iterator[str]:
     if not shown:
-        yield "No faults."
-    for case in shown:
-        yield from _case(log, case)
-
-
-def _case(log: Reader, case: CaseRecord) -> Iterator[str]:
-    colour = "red" if case.urgency == "now" else "yellow"
-    state = "" if case.state == "SOLVED" else f"  {case.state.lower()}"
-    injected = "  INJECTED" if case.injected else ""
-    yield click.style(case.severity.upper(), fg=colour) + f"  {case.code}  case {case.uuid}  since {case.diag_time[:19]}Z{state}{injected}"
-    for n, suspect in enumerate(case.suspects):
-        where = clean("  ".join(filter(None, (suspect.device, suspect.location))))
-        head = "Suspects" if n == 0 else ""
-        yield f" {head:<9} {suspect.certainty:3d}%  {clean(suspect.class_)}  {where}  {suspect.status}"
-    counted = Counter(f"{e.class_.removeprefix('ereport.')} at {e.device}" for e in log.errors(list(log.evidence(case.id))))
-    reasons = [f"{name} ({plural(n, 'ereport')})" for name, n in counted.most_common(4)]
-    yield f" {'Because':<9} {clean('; '.join(reasons)) or 'its evidence is no longer kept'}"
-    yield f" {'Urgency':<9} {case.urgency.replace('-', ' ')}"
-    yield f" {'Do':<9} {_DO[case.urgency]}; then pcifma repaired {case.uuid[:8]}; why: pcifma explain {case.uuid[:8]}"
+        yield from quiet(page.outlook)
+    for n, case in enumerate(shown):
+        if brief:
+            yield short(case, page)
+            continue
+        if n:
+            yield ""
+        yield from words(case, page)
+    if shown and not brief:
+        yield ""
+        yield drilled(page.outlook) if page.outlook.status is not None else "The daemon does not answer: nothing is watched now."

@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "plugins": "What is loaded or loadable, and each one's check.",
     "fmd": "The daemon, in the foreground.",
     "faulty": "What is broken, where, how sure that is, and what to do.",
+    "check": "One line and an exit status, for scripts and Nagios.",
     "repaired": "A part was repaired.",
     "replaced": "A part was replaced.",
     "acquit": "A suspect is innocent.",

@@ -1,4 +1,4 @@
-"""Which slot a port leads to, by every source that says so: SMBIOS, the kernel's slots, the port's own Slot Capabilities.
+"""Which slot a port leads to, by every source that says so: the site, SMBIOS, the port's own Slot Capabilities, the kernel's slots.
 
 Boards lie in known ways: SMBIOS gives all slots one address, two slots share a sysfs address, or all have one name (`0`, `0-1`,
 `0-2`). What names two slots names none.
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from pcifma.access.seam import Host
 from pcifma.fabric.function import Function, Slot
+from pcifma.fabric.site import site_labels
 from pcifma.fabric.smbios import TABLE, plain, system_slots
 from pcifma.regs.bdf import Bdf
 
@@ -21,14 +22,14 @@ Label = tuple[str, str]
 
 def slots(functions: Iterable[Function], numbers: Mapping[Bdf, int], host: Host) -> dict[Bdf, Slot]:
     """The slot below each port that has one; *numbers* are the Physical Slot Numbers by port. Trusted most comes first."""
-    smbios, sysfs = _smbios(host), _sysfs(host)
+    site, smbios, sysfs = site_labels(host), _smbios(host), _sysfs(host)
     found = {}
     for port in functions:
         if port.bus_range is None:
             continue
         number = numbers.get(port.bdf)
         own = [(f"Slot {number}", "slot-capability")] if number else []
-        labels = [*_smbios_labels(port, smbios), *own, *_sysfs_labels(port, sysfs)]
+        labels = [*_labels(port, site, "site"), *_labels(port, smbios, "smbios"), *own, *_sysfs_labels(port, sysfs)]
         if labels:
             (label, source), *others = labels
             found[port.bdf] = Slot(label, source, number or None, tuple(others))
@@ -41,11 +42,11 @@ def _smbios(host: Host) -> dict[Bdf, str]:
     return {address: designation for address, designation in named if times[address] == 1}
 
 
-def _smbios_labels(port: Function, smbios: Mapping[Bdf, str]) -> list[Label]:
-    # Firmware gives the address of the card, or of the port above it: both are in use.
+def _labels(port: Function, named: Mapping[Bdf, str], source: str) -> list[Label]:
+    # The address of the card, or of the port above it: both are in use.
     assert port.bus_range is not None
-    found = [text for at, text in smbios.items() if at == port.bdf or (at.segment, at.bus) == (port.bdf.segment, port.bus_range[0])]
-    return [(found[0], "smbios")] if len(found) == 1 else []
+    found = [text for at, text in named.items() if at == port.bdf or (at.segment, at.bus) == (port.bdf.segment, port.bus_range[0])]
+    return [(found[0], source)] if len(found) == 1 else []
 
 
 def _sysfs(host: Host) -> dict[str, str]:

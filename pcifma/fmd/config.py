@@ -37,11 +37,13 @@ class Raw:
 
 @dataclass(frozen=True)
 class Config:
-    """Typed settings by dotted name, defaults filled in. *modules*: properties of plugins, not yet typed. *files*: what was read."""
+    """Typed settings by dotted name, defaults filled in. *modules*: properties of plugins, not yet typed. *files*: what was
+    read; *slots*: the site's slots.yaml, sound."""
 
     values: Mapping[str, PropertyValue] = field(default_factory=dict)
     modules: Mapping[str, Mapping[str, Raw]] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    slots: bytes | None = None
 
     def value(self, name: str) -> PropertyValue:
         """The setting *name*, or its default; KeyError for an unknown name."""
@@ -84,7 +86,19 @@ def examine(paths: Paths, file: Path | None = None) -> tuple[Config, list[str]]:
     for path in files:
         content = _content(path, mistakes)
         _take(path, content, values, modules, mistakes)
-    return Config(values, modules, tuple(files)), mistakes
+    return Config(values, modules, tuple(files), _slots(paths.slots, mistakes)), mistakes
+
+
+def _slots(path: Path, mistakes: list[str]) -> bytes | None:
+    from pcifma.fabric import site  # noqa: PLC0415 - where a site names no slots, nobody needs it
+
+    data = _bytes(path, mistakes) if path.exists() else None
+    if data is not None:
+        try:
+            site.parse(data, str(path))
+        except ConfigError as err:
+            mistakes += str(err).splitlines()
+    return data
 
 
 def fail(mistakes: Iterable[str]) -> None:
@@ -137,6 +151,11 @@ def _files(paths: Paths, file: Path | None, mistakes: list[str]) -> Iterator[Pat
 
 
 def _content(path: Path, mistakes: list[str]) -> object:
+    data = _bytes(path, mistakes)
+    return None if data is None else parse(path, data, mistakes)
+
+
+def _bytes(path: Path, mistakes: list[str]) -> bytes | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
@@ -148,7 +167,7 @@ def _content(path: Path, mistakes: list[str]) -> object:
     if unsafe or len(data) > _SIZE_LIMIT:
         mistakes.append(f"{path}: $: {unsafe or f'larger than {_SIZE_LIMIT >> 10} KiB'}")
         return None
-    return parse(path, data, mistakes)
+    return data
 
 
 def _unsafe(status: os.stat_result) -> str:

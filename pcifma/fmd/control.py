@@ -26,6 +26,7 @@ from pcifma.fmd.log.purge import Purged, forget, purge
 from pcifma.fmd.log.ticket import Ticket
 from pcifma.fmd.maintain import Work
 from pcifma.fmd.socket import Arguments, Later, Peer, Verb
+from pcifma.platform.guest import guests
 from pcifma.poll.absence import summary
 
 _UNREAD_SHOWN = 1000
@@ -45,6 +46,7 @@ class Control:
         """By name."""
         return {
             "status": Verb(self._status),
+            "guests": Verb(self._guests),
             "config": Verb(self._config),
             "stat": Verb(self._stat),
             "serd": Verb(self._serd),
@@ -79,7 +81,9 @@ class Control:
             "boot": setup.machine.boot,
             "source": setup.machine.kind,
             "started": utc(daemon.started_ns),
+            "now": utc(daemon.clock.wall_ns()),
             "keeper": "none" if keeper is None else "root" if keeper.alive else "gone",
+            "interval_s": setup.config.number("poll.interval"),
             "clear": setup.config.flag("clear") and keeper is not None,
             "waiting": daemon.waiting,
             "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
@@ -93,6 +97,10 @@ class Control:
         drills = running.drills
         last = None if drills.last is None else msgspec.to_builtins(drills.last)
         return {"drill": {"last_passed": last, "passed": drills.passed, "failed": drills.failed}}
+
+    def _guests(self, arguments: Arguments, peer: Peer) -> dict[str, str]:
+        running = self._daemon.running
+        return {} if running is None else guests(self._daemon.setup.machine.host, running.lookout.fabric)
 
     def _looks(self) -> dict[str, object]:
         running = self._daemon.running

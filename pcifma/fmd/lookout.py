@@ -23,6 +23,7 @@ from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import update
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import identity
+from pcifma.fabric.function import Function
 from pcifma.fmd.acknowledge import Acknowledgement, Acknowledger, Claim, Outcome, has_row, unfinished
 from pcifma.fmd.claim import ordered, shadows, standing
 from pcifma.fmd.deadline import Readers, Wanted
@@ -330,10 +331,17 @@ def described(fabric: Fabric) -> bytes:
         str(f.bdf): {
             "vendor": f.vendor, "device": f.device, "class": f.class_code, "serial": f.serial, "type": f.dev_type, "driver": f.driver,
             "parent": None if f.parent is None else str(f.parent), "slot": None if f.slot is None else f.slot.label, "unread": f.unread,
+            "physfn": None if f.physfn is None else str(f.physfn), **_slot_sources(f),
         }
         for f in fabric
     }  # fmt: skip
     return msgspec.json.encode(rows)
+
+
+def _slot_sources(function: Function) -> dict[str, object]:
+    if function.slot is None:
+        return {}
+    return {"slot_source": function.slot.source, "slot_others": function.slot.others}
 
 
 def _batch_reader(readers: Readers | None) -> BatchReader | None:

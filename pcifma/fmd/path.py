@@ -27,6 +27,11 @@ class Paths:
         return self.root / "etc/pcifma/conf.d"
 
     @property
+    def slots(self) -> Path:
+        """What the site calls its slots, by product; it need not exist."""
+        return self.root / "etc/pcifma/slots.yaml"
+
+    @property
     def plugins(self) -> Path:
         """The site's plugin directory, one directory a plugin."""
         return self.root / "etc/pcifma/plugins"

@@ -33,7 +33,7 @@ from pcifma.fmd.control import Control
 from pcifma.fmd.daemon import Daemon, Setup
 from pcifma.fmd.deadline import GuardedConfigs, Readers
 from pcifma.fmd.exclude import Excluding
-from pcifma.fmd.facts import KeptHost
+from pcifma.fmd.facts import KeptHost, SitedHost
 from pcifma.fmd.keeper.client import KeeperClient
 from pcifma.fmd.log.log import SWITCH_INTERVAL_S
 from pcifma.fmd.loop import Loop
@@ -93,6 +93,7 @@ def run(order: Order, nursery: Nursery) -> None:
     who = settle_user(config, paths)
     with lock(paths.runtime / paths.lock.name), control_socket(paths, who) as sock:
         machine = machine_of(order.source)
+        machine = machine.but(host=SitedHost(machine.host, config.slots))
         keeper = keeper_for(machine, order.source, config, paths)
         listen(machine, config)
         nursery.drop(who.uid, who.gid, load=preload(who, config))

@@ -9,25 +9,34 @@ Names come from guests' configurations: hostile text, made harmless here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from pcifma.access.seam import Host
-from pcifma.fabric.fabric import Fabric
-from pcifma.fabric.function import Function
 from pcifma.fabric.power import DEVICES
 from pcifma.fabric.smbios import plain
 from pcifma.platform.owner import GUEST_DRIVERS
+from pcifma.regs.bdf import Bdf
 
 XENSTORE = "/xenstore"  # Host facts below it are xenstore's paths
 _VFIO = "/dev/vfio/"
 
 
-def given_away(function: Function) -> bool:
+class Given(Protocol):
+    """What has to be known of a Function here."""
+
+    @property
+    def bdf(self) -> Bdf: ...
+    @property
+    def driver(self) -> str | None: ...
+
+
+def given_away(function: Given) -> bool:
     """True if a driver holds *function* for a guest."""
     return function.driver in GUEST_DRIVERS
 
 
-def guests(host: Host, fabric: Fabric) -> dict[str, str]:
+def guests(host: Host, fabric: Iterable[Given]) -> dict[str, str]:
     """The guest's name for each Function (by address) that is given away; a Function whose guest cannot be told is left out."""
     away = [f for f in fabric if given_away(f)]
     if not away:
@@ -37,7 +46,7 @@ def guests(host: Host, fabric: Fabric) -> dict[str, str]:
     return found | (_xen_guests(host) if len(vfio) < len(away) else {})
 
 
-def _vfio_guests(host: Host, functions: list[Function]) -> dict[str, str]:
+def _vfio_guests(host: Host, functions: list[Given]) -> dict[str, str]:
     wanted: dict[str, list[str]] = {}
     for function in functions:
         for node in _nodes(host, function):
@@ -51,7 +60,7 @@ def _vfio_guests(host: Host, functions: list[Function]) -> dict[str, str]:
     return found
 
 
-def _nodes(host: Host, function: Function) -> Iterator[str]:
+def _nodes(host: Host, function: Given) -> Iterator[str]:
     # The group's node, and since Linux 6.6 the device's own.
     group = host.link(f"{DEVICES}/{function.bdf}/iommu_group")
     if group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,9 +40,10 @@ def test_day_of_a_case_from_page_to_repair(fmd: Daemon) -> None:
     uuid = case(fmd)
     page = pcifma(fmd, "faulty", "--check")
     assert page.returncode == 1
-    assert f"CRITICAL  PCIEX-8000-0A  case {uuid}" in page.stdout
-    assert "100%  fault.io.pciex.device-interr  0000:04:00.0  Slot 7  faulty" in page.stdout
-    assert "io.pciex.tl.mtlp at 0000:04:00.0 (1 ereport)" in page.stdout
+    assert f"CRITICAL  PCIEX-8000-0A  case {uuid[:8]}" in page.stdout
+    assert " Where     Slot 7 (only Slot Capabilities says so)  0000:04:00.0" in page.stdout
+    assert re.search(r"^ Suspects  100%  card  .*Slot 7  device-interr  0000:04:00.0$", page.stdout, re.M)
+    assert " Because   Malformed TLP at 0000:04:00.0 (1 time)\n" in page.stdout
     why = pcifma(fmd, "explain", uuid[:8])
     assert "ereport.io.pciex.tl.mtlp  0000:04:00.0  x1  by this rule" in why.stdout
     assert pcifma(fmd, "repaired", uuid[:8]).stdout.splitlines() == [
@@ -50,13 +52,31 @@ def test_day_of_a_case_from_page_to_repair(fmd: Daemon) -> None:
     ]
     fmd.until(lambda: "list.repaired" in fmd.classes(), "the repair")
     after = pcifma(fmd, "faulty", "--check")
-    assert (after.returncode, after.stdout) == (0, "No faults.\n")
-    assert f"case {uuid}" in pcifma(fmd, "faulty", "--all").stdout
+    assert after.returncode == 0
+    assert re.match(r"No faults\. Watching 4 Functions since 1 Jan 2000, last look \d+\.\d s ago\. ", after.stdout)
+    assert f"case {uuid[:8]}" in pcifma(fmd, "faulty", "--all").stdout
     again = pcifma(fmd, "repaired", uuid[:8])
     assert (again.returncode, again.stdout) == (0, f"{uuid[:8]}: nothing of it is faulty any more; nothing was changed\n")
     unknown = pcifma(fmd, "repaired", "Slot 99")
     assert unknown.returncode == 2
     assert "nothing faulty is called 'Slot 99'" in unknown.stderr
+
+
+def nagios(fmd: Daemon, *words: str) -> tuple[int, str]:
+    done = pcifma(fmd, "check", *words)
+    assert done.stdout.count("\n") == 1
+    return done.returncode, done.stdout
+
+
+def test_check_is_one_line_for_scripts_and_for_nagios(fmd: Daemon) -> None:
+    status, line = nagios(fmd)
+    opened = status == 1
+    assert ("PCIEX-8000-0A" in line) is opened, "the case may be repaired already"
+    status, line = nagios(fmd, "--nagios")
+    assert re.match(r"PCIFMA (OK|WARNING|CRITICAL): .* \| cases=\d urgent=\d functions=4 unread=0 ereports=\d+c$", line)
+    assert (status in (1, 2)) is opened
+    assert nagios(fmd, "--nagios", "--nope") == (3, "PCIFMA UNKNOWN: No such option '--nope'.\n")
+    assert pcifma(fmd, "check", "--nope").returncode == 2
 
 
 def test_dump_filters_by_log_class_time_and_uuid(fmd: Daemon) -> None:
@@ -115,9 +135,38 @@ def test_unknown_case_is_one_line_and_exit_2(fmd: Daemon) -> None:
 
 def test_no_daemon_is_exit_2_and_no_log_says_so(tmp_path: Path) -> None:
     code = "from pcifma.cli.main import run; run()"
-    for words, message in ((["repaired", "x"], "no daemon"), (["faulty"], "no log is here")):
+    for words, message in ((["repaired", "x"], "no daemon"), (["faulty"], "no log is here"), (["check"], "no log is here")):
         done = subprocess.run(
             [sys.executable, "-I", "-c", code, *words, "--root", str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
         )
         assert done.returncode == 2
         assert message in done.stderr
+
+
+def test_daemon_that_is_down_is_unknown_to_nagios_and_no_clean_bill(tmp_path: Path) -> None:
+    with daemon(tmp_path, "--source", str(FIXTURE)) as running:
+        running.until(lambda: "list.suspect" in running.classes(), "a diagnosis")
+        uuid = case(running)
+        pcifma(running, "acquit", uuid)
+        running.until(lambda: "list.repaired" in running.classes(), "its end")
+        running.stop()
+    assert nagios(running, "--nagios")[0] == 3
+    done = pcifma(running, "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No faults are known, and nothing is watched" in pcifma(running, "faulty").stdout
+
+
+def test_slots_of_the_site_are_taken_and_their_mistakes_stop_the_daemon(tmp_path: Path) -> None:
+    slots = tmp_path / "etc/pcifma/slots.yaml"
+    slots.parent.mkdir(parents=True)
+    slots.write_text('slots: [{product: "*", ports: {"0000:02:00.0": "Riser 1, slot 7"}}]')
+    slots.chmod(0o644)
+    with daemon(tmp_path, "--source", str(FIXTURE)) as running:
+        running.until(lambda: "list.suspect" in running.classes(), "a diagnosis")
+        assert "Riser 1, slot 7 (slots.yaml and Slot Capabilities agree)" in pcifma(running, "faulty").stdout
+        assert pcifma(running, "repaired", "Riser 1, slot 7").returncode == 0
+    slots.write_text("slots: [{product: x}, 7]")
+    with daemon(tmp_path, "--source", str(FIXTURE), wait=False) as running:
+        assert running.process.wait(30) == 2
+        assert "$.slots[0].ports" in running.said
+        assert "$.slots[1]" in running.said

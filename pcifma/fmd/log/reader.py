@@ -129,6 +129,16 @@ class Reader:
         row = self.connection.execute("SELECT id, wall_ns, body FROM fabric WHERE id = ?", (id,)).fetchone()
         return None if row is None else FabricSnapshot(*row)
 
+    def newest_fabric(self) -> FabricSnapshot | None:
+        """The newest fabric snapshot."""
+        row = self.connection.execute("SELECT id, wall_ns, body FROM fabric ORDER BY wall_ns DESC LIMIT 1").fetchone()
+        return None if row is None else FabricSnapshot(*row)
+
+    def counted(self, class_: str, device: str, since_ns: int) -> int:
+        """How many ereports of *class_* at *device* the log has since then (ns since 1970): the sum of their counts."""
+        query = "SELECT sum(count) FROM error JOIN origin ON origin.id = error.origin WHERE class = ? AND device = ? AND wall_ns >= ?"
+        return int(self.connection.execute(query, (class_, device, since_ns)).fetchone()[0] or 0)
+
     def writes(self) -> Iterator[RegisterWrite]:
         """The ledger of configuration writes, oldest first."""
         query = """SELECT id, wall_ns, boot, device, register, width, before, value, after, why, ereports, case_uuid, command, uid, pid
