@@ -237,7 +237,7 @@ class Control:
         self._daemon.roster.unload(name)
         return {"unloaded": name}
 
-    def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
+    def _judge(self, verdict: Verdict, arguments: Arguments, peer: Peer) -> Later:
         running, what, suspect = self._running(), str(arguments.get("what", "")), str(arguments.get("suspect", ""))
         docket = running.engine.docket
         judged = judge(docket, running.engine.fabric, suspect or what, verdict, case=what if suspect else "")
@@ -247,10 +247,14 @@ class Control:
         running.engine.commit()
         latched = self._rebase(running, judged) if verdict != "acquitted" else 0
         uuids = {case.record.id: case.uuid for case in docket.cases.values()}
-        return [
+        done = [
             {"case": uuids.get(r.case, ""), "device": r.suspect.device, "class": r.suspect.class_, "note": note, "latched": latched}
             for r, note in zip(judged, notes, strict=True)
         ]
+        later = Later()
+        self._daemon.when_stored.append(lambda: later.settle(done))  # whoever reads the log next finds it there
+        self._daemon.pump_now()
+        return later
 
     def _rebase(self, running: Running, judged: list[Resource]) -> int:
         # A new baseline of all that the case concerns; how many bits stay latched there that nobody will clear.

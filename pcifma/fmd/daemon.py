@@ -108,6 +108,8 @@ class Daemon:
         self._settle_ns = _NEVER_NS
         self._changed: set[Bdf] = set()
         self._open_ns = self._keep_house_ns = self.clock.boot_ns()
+        # Called once, when all that the engine has changed is durable.
+        self.when_stored: list[Callable[[], None]] = []
         self.each_while: list[Callable[[], None]] = [OFFSPRING.reap, self.roster.tend]
         self.reload: Callable[[], None] = lambda: None
 
@@ -250,6 +252,10 @@ class Daemon:
         if self.running is not None:
             self.running.lookout.outcome(outcome)
 
+    def pump_now(self) -> None:
+        """Let the engine take up what was changed, at the loop's next turn."""
+        self._pump_ns = 0
+
     def look_now(self) -> None:
         """Look before anything else happens, if storage has taken the log."""
         if self.running is not None:
@@ -279,6 +285,10 @@ class Daemon:
                     break
             if running.drills.check():
                 self._pump_ns = 0
+            if running.engine.stored:
+                calls, self.when_stored = self.when_stored, []
+                for call in calls:
+                    call()
         except LogUnavailableError as err:
             self._note_trouble(str(err))
             self._pump_ns = self.clock.boot_ns() + _RETRY_NS

@@ -268,6 +268,11 @@ class Engine:
         """Hand what an operator has changed to the log; False if it does not take it now (the next pump tries again)."""
         return self._commit()
 
+    @property
+    def stored(self) -> bool:
+        """Everything that has changed is durable."""
+        return not (self.docket.changes or self._ereports) and self._outbox.idle
+
     def wait(self) -> None:
         """Return when everything handed to the log is durable; LogError if it does not take it in time."""
         self._outbox.wait(self._batch, PATIENCE_S)

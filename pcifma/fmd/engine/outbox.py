@@ -22,6 +22,11 @@ class Outbox:
         self._unsent: Batch | None = None
         self._ticket: Ticket | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is on its way."""
+        return self._unsent is None and (self._ticket is None or self._ticket.done)
+
     def send(self, collect: Callable[[], Batch | None]) -> bool:
         """Send what *collect* gives (None: nothing). False, without collecting, while a batch is under way or refused for now.
 
