@@ -56,6 +56,7 @@ def sheet(report: Report, *, everything: bool) -> Iterator[str]:
         yield from _residue([event for event in found if event.residue])
     yield from _unread(report.look, everything=everything)
     yield from _deaf(report)
+    yield from _stuck(report, found)
     written = report.outcome.summary.writes
     yield f"Written to hardware: {plural(written, 'register') if written else 'nothing'}"
 
@@ -82,6 +83,14 @@ def _deaf(report: Report) -> Iterator[str]:
     if deaf and report.machine.kind != "capture":
         verb = "has" if deaf == 1 else "have"
         yield line("deaf", f"{plural(deaf, 'Function')} {verb} nobody to tell: pcifma coverage")
+
+
+def _stuck(report: Report, found: Sequence[Ereport]) -> Iterator[str]:
+    # A latched bit hides its repeats, and where nobody owns the register nobody will clear it.
+    devices = {event.device for event in found if event.is_error}
+    ours = sorted(device for device in devices if device in report.lines and report.lines[device].coverage.owner == "none")
+    if ours and report.machine.kind != "capture":
+        yield line("stuck", f"what is set at {plural(ours, 'Function')} hides repeats, and nobody else will clear it: pcifma sweep --clear")
 
 
 def _by_function(report: Report, events: Sequence[Ereport]) -> Iterator[str]:

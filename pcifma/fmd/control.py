@@ -84,7 +84,7 @@ class Control:
             "now": utc(daemon.clock.wall_ns()),
             "keeper": "none" if keeper is None else "root" if keeper.alive else "gone",
             "interval_s": setup.config.number("poll.interval"),
-            "clear": setup.config.flag("clear") and keeper is not None,
+            "clear": setup.config.flag("clear") and (keeper is not None or setup.machine.kind == "fixture"),
             "waiting": daemon.waiting,
             "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
         }

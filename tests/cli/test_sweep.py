@@ -65,6 +65,17 @@ def test_unsupported_request_beside_another_error_is_no_residue(dump: Path) -> N
     assert pcifma("sweep", dump).returncode == 1
 
 
+@pytest.mark.parametrize(("owner", "hides"), [("none", True), ("native", False), ("unknown", False)])
+def test_bit_that_nobody_will_clear_is_said_to_hide_its_repeats(tmp_path: Path, owner: str, hides: bool) -> None:
+    step = f'{{at: 0s, latch: {{"{END}": {{"ECAP_AER+10.l": 0x40}}}}}}'
+    (tmp_path / "case.yaml").write_text(f"about: one bit\nplatform: {{owner: {owner}}}\nsteps: [{step}]\n")
+    (tmp_path / "config.lspci").write_text(capture(*images()))
+
+    said = pcifma("sweep", tmp_path).stdout
+
+    assert ("what is set at 1 Function hides repeats, and nobody else will clear it: pcifma sweep --clear" in said) == hides
+
+
 def test_64_bytes_alone_exit_3_and_name_the_remedy(dump: Path) -> None:
     dump.write_text("\n".join(image.text(64) for image in images()))
     done = pcifma("sweep", dump)

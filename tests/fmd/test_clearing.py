@@ -163,6 +163,7 @@ def test_daemon_on_a_recording_clears_in_the_recording(root: Path) -> None:
     configure(root, "clear: true\n" + FAST)
     with daemon(root, "--source", str(FIXTURE)) as running:
         running.until(lambda: running.status()["writes"] >= 2, "its writes")
+        assert running.status()["clear"] is True
         ledger = list(running.log().writes())
 
     assert [(row.register, row.outcome) for row in ledger[:2]] == [("ECAP_AER+4.l", "done"), ("CAP_EXP+a.w", "done")]

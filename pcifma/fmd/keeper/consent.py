@@ -11,6 +11,7 @@ beside the control socket while it waits for its answer, and the keeper looks at
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 import time
@@ -28,8 +29,22 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 @contextlib.contextmanager
 def give(path: Path, functions: Iterable[str]) -> Iterator[None]:
-    """Consent, as long as this lasts, to writing back at *functions* (addresses, or EVERY). OSError where it cannot be given."""
-    text = "\n".join([_TITLE, str(now_ns()), *functions, ""])
+    """Consent, as long as this lasts, to writing back at *functions* (addresses, or EVERY); one at a time. OSError where it cannot be."""
+    with _alone(path.with_name(f"{path.name}.lock")):
+        yield from _give(path, "\n".join([_TITLE, str(now_ns()), *functions, ""]))
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _give(path: Path, text: str) -> Iterator[None]:
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

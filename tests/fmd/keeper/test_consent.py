@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_consent_may_be_for_all(path: Path) -> None:
     with give(path, [EVERY]):
         assert given(path, CARD_BDF)
         assert given(path, PORT_BDF)
+
+
+def test_second_command_waits_until_the_first_has_its_answer(path: Path) -> None:
+    with give(path, [CARD]), path.with_name("consent.lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.with_name("consent.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert path.with_name("consent.lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_consent_that_was_left_behind_runs_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
