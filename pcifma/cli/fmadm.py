@@ -171,7 +171,9 @@ def rotate_(context: Context, log: str) -> int:
 
 
 def _mending(name: str, verb: str, note: str, *, hidden: bool = False) -> None:
-    @fmadm.command(name, hidden=hidden, help=f"{note.capitalize()} WHAT: an FMRI, a label, an address, or a case's uuid; UUID narrows it.")
+    about = f"Record {'an' if note[0] == 'a' else 'a'} {note} WHAT: an FMRI, a label, an address, or a case's uuid; UUID narrows it."
+
+    @fmadm.command(name, hidden=hidden, help=about)
     @click.argument("what")
     @click.argument("uuid", required=False)
     @click.pass_obj
