@@ -22,7 +22,7 @@ lint: .venv-test/.installed
 	.venv-test/bin/mypy
 
 lab: .venv-test/.installed
-	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py -m "lab or lab_full"
+	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"
 
 lab-full: .venv-test/.installed
 	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS)

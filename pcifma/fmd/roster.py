@@ -317,8 +317,6 @@ class Roster:
 
     def _end(self, held: _Held) -> None:
         if isinstance(held.plugin, ChildPlugin):
-            if not held.plugin.child.dead:
-                self._loop.remove(held.plugin.child.fileno())
             held.plugin.child.close()
 
     def rows(self) -> list[Row]:
@@ -347,8 +345,9 @@ class Roster:
     def _hold(self, held: _Held, plugin: loader.Plugin | ChildPlugin) -> None:
         held.plugin = plugin
         if isinstance(plugin, ChildPlugin):
-            child = plugin.child
-            self._loop.add(child.fileno(), selectors.EVENT_READ, lambda: self._lost(held))
+            child, fd = plugin.child, plugin.child.fileno()
+            child.on_end = lambda: self._loop.remove(fd)
+            self._loop.add(fd, selectors.EVENT_READ, lambda: self._lost(held))
 
     def _lost(self, held: _Held) -> None:
         # Its process has ended between two calls: whoever calls it sets it aside, and says so.

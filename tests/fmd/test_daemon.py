@@ -178,46 +178,6 @@ def end(pid: int) -> None:
     os.close(handle)
 
 
-BAD = {
-    "raiser": "raise ValueError('no')",
-    "flooder": "return [Finding('ereport.x', Evidence(HOST, 'x', 0), 'info')] * 1_000_000",
-    "hanger": "time.sleep(600)",
-    "leaker": "return [bytearray(2 << 30)]",
-    "leaver": "os._exit(0)",
-    "crasher": "import ctypes; ctypes.string_at(0)",
-    "stubborn": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); time.sleep(600)",
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_source_that_misbehaves_is_set_aside_and_others_keep_their_ticks(root: Path, tree: Sysfs, name: str) -> None:
-    configure(root, "poll: {interval: 500ms}\nchild: {deadline: 400ms}\n")
-    plugin(root, name, BAD[name])
-    with daemon(root, *source(tree)) as running:
-        latch(tree)
-        running.until(lambda: "ereport.io.pciex.dl.btlp" in running.classes(), "the ereport of a built-in source")
-        running.until(lambda: "ereport.pcifma.module" in running.classes(), "the ereport of the module")
-        rows = {row["name"]: row for row in running.ask("config")}
-        status = running.status()
-
-    assert rows[name]["status"] == "failed"
-    assert rows["pcie_aer"]["status"] == "active"
-    assert status["longest_look_s"] < 2 * 0.5
-
-
-@pytest.mark.parametrize("name", ["raiser", "hanger", "leaver", "crasher", "stubborn"])
-def test_module_that_misbehaves_is_set_aside_and_looks_go_on(root: Path, tree: Sysfs, name: str) -> None:
-    configure(root, "poll: {interval: 500ms}\nchild: {deadline: 400ms}\n")
-    plugin(root, name, BAD[name], kind="module", subscribe="['ereport.io.*']")
-    with daemon(root, *source(tree)) as running:
-        latch(tree)
-        running.until(lambda: "ereport.pcifma.module" in running.classes(), "the ereport of the module")
-        running.until_looks(2)
-        rows = {row["name"]: row for row in running.ask("config")}
-
-    assert (rows[name]["status"], rows["pcie_aer"]["status"]) == ("failed", "active")
-
-
 def test_plugin_that_cannot_be_loaded_is_said_and_the_rest_runs(root: Path, tree: Sysfs) -> None:
     path = plugin(root, "broken", "return (")
     with daemon(root, *source(tree)) as running:

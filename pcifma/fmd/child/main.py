@@ -23,6 +23,7 @@ from pcifma.event.case import ListEvent, Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import decode, encode
 from pcifma.fmd.child import message
+from pcifma.fmd.child.seccomp import shield
 from pcifma.platform.coverage import Coverage
 from pcifma.plugin import boundary, loader
 from pcifma.plugin.guard import line as told
@@ -280,6 +281,7 @@ def confine(memory: int) -> None:
         hard = resource.getrlimit(which)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (limit, limit))
+    shield(os.getppid())
 
 
 def serve(line: Line) -> None:

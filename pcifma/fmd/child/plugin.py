@@ -36,7 +36,7 @@ class ChildSource:
 
     def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         """As Source.normalise; PluginError."""
-        return self._child.call(message.Normalise(now, before), message.Found).findings
+        return self._child.look(now.tick, message.Normalise(now, before), message.Found).findings
 
 
 class ChildModule:

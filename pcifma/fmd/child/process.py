@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -27,6 +28,8 @@ from pcifma.fmd.child.offspring import OFFSPRING
 
 START_DEADLINE_S = 10.0  # the plugin's imports, on a busy machine
 _READ_BYTES = 1 << 18
+PATIENCE = 3  # deadlines that a process may wait for its turn on a busy machine, in one call
+_CALL_S = 0.002  # beyond one deadline, a look at many targets may take so much for each
 
 Answer = TypeVar("Answer", bound=message.Message)
 
@@ -44,14 +47,20 @@ class _Fault(Exception):
 
 
 class Child:
-    """One plugin's process. *dead* is why it ended, or empty; *longest_s* its longest call."""
+    """One plugin's process. *dead* is why it ended, or empty; *longest_s* its longest call.
+
+    *on_end* is called once, before its descriptor is closed and may become somebody else's.
+    """
 
     def __init__(self, name: str, sock: socket.socket, pid: int, *, deadline_s: float) -> None:
         self.name, self.pid, self.deadline_s = name, pid, deadline_s
         self._sock = sock
+        self.on_end: Callable[[], None] = lambda: None
         self._in = bytearray()
         self.dead = ""
         self.longest_s = 0.0
+        self._waited_s = 0.0
+        self._tick, self._calls, self._spent_s = -1, 0, 0.0
 
     @classmethod
     def start(cls, name: str, place: tuple[Path, str], nursery: Nursery, limits: Limits) -> Child:
@@ -81,7 +90,7 @@ class Child:
     def call(self, what: message.Message, wanted: type[Answer], desk: Desk = NO_DESK, *, deadline_s: float | None = None) -> Answer:
         """The answer to *what*, questions in between answered by *desk*. PluginError, and the process killed, for anything else."""
         self._raise_if_dead()
-        start_s = time.monotonic()
+        start_s, self._waited_s = time.monotonic(), waited_s(self.pid)
         try:
             answer = self._exchange(what, desk, start_s + (deadline_s or self.deadline_s))
             if not isinstance(answer, wanted):
@@ -95,6 +104,19 @@ class Child:
         self._raise_if_dead()
         self.longest_s = max(self.longest_s, time.monotonic() - start_s)
         assert isinstance(answer, wanted)
+        return answer
+
+    def look(self, tick: int, what: message.Message, wanted: type[Answer]) -> Answer:
+        """As `call`, for a target of look *tick*: a plugin that is slow at each of them delays a look no longer than one that hangs."""
+        if tick != self._tick:
+            self._tick, self._calls, self._spent_s = tick, 0, 0.0
+        start_s = time.monotonic()
+        answer = self.call(what, wanted)
+        self._calls += 1
+        self._spent_s += time.monotonic() - start_s - self._starved_s()
+        if self._spent_s > self.deadline_s + self._calls * _CALL_S:
+            self._end(f"took {self._spent_s:.2g} s for {self._calls} targets of one look")
+        self._raise_if_dead()
         return answer
 
     def close(self) -> None:
@@ -137,12 +159,17 @@ class Child:
     def _wait(self, what: int, end_s: float) -> None:
         poll = select.poll()
         poll.register(self._sock, what)
-        while not poll.poll(max(0.0, end_s - time.monotonic()) * 1000):
-            if time.monotonic() >= end_s:
+        while not poll.poll(max(0.0, end_s + self._starved_s() - time.monotonic()) * 1000):
+            if time.monotonic() >= end_s + self._starved_s():
                 raise _Fault("did not answer in time")
+
+    # How long of this call the process was ready to run and was not let: a busy machine is no fault of its plugin's. Looks bound it.
+    def _starved_s(self) -> float:
+        return min(PATIENCE * self.deadline_s, max(0.0, waited_s(self.pid) - self._waited_s))
 
     def _end(self, why: str) -> None:
         status = OFFSPRING.kill(self.pid)
+        self.on_end()
         self._sock.close()
         self.dead = why + _how(status)
 
@@ -157,3 +184,13 @@ def _how(status: int | None) -> str:
         return ""
     code = os.waitstatus_to_exitcode(status)
     return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit {code})"
+
+
+def waited_s(pid: int) -> float:
+    """How long process *pid* has waited for its turn to run since it was started; 0 where the kernel does not say."""
+    # kernel, Documentation/scheduler/sched-stats.rst: time on the processor, time on the run queue, in ns.
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:  # noqa: PTH123 - for each call, and pathlib is slow
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0

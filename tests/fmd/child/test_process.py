@@ -141,6 +141,42 @@ def test_hanging_plugin_costs_no_more_than_its_deadline(start: Callable[..., Chi
     assert time.monotonic() - before_s < 2 * DEADLINE_S
 
 
+def test_end_is_told_before_the_descriptor_can_be_somebody_elses(start: Callable[..., ChildPlugin]) -> None:
+    plugin = start(normalise("os._exit(0)"))
+    told: list[int] = []
+    plugin.child.on_end = lambda: told.append(plugin.child.fileno())
+    with pytest.raises(PluginError):
+        plugin.source.normalise(NOW, None)
+    plugin.child.close()
+    assert len(told) == 1
+    assert told[0] >= 0
+
+
+def test_plugin_that_is_slow_at_each_target_is_ended_within_two_deadlines(start: Callable[..., ChildPlugin]) -> None:
+    source = start(normalise(f"time.sleep({DEADLINE_S * 0.7}); return ()")).source
+    assert list(source.normalise(NOW, None)) == []
+    with pytest.raises(PluginError, match=r"s for 2 targets of one look"):
+        source.normalise(NOW, None)
+
+
+def test_plugin_that_is_slow_now_and_then_goes_on(start: Callable[..., ChildPlugin]) -> None:
+    source = start(normalise(f"time.sleep({DEADLINE_S * 0.7}); return ()")).source
+    for tick in (3, 4, 5):
+        assert list(source.normalise(NOW._replace(tick=tick), None)) == []
+
+
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="the filter knows these processors' system calls")
+@pytest.mark.parametrize("call", ["os.kill(os.getppid(), 0)", "os.kill(-1, 0)", "os.kill(-os.getppid(), 0)", "os.pidfd_open(os.getppid())"])
+def test_plugin_cannot_reach_the_daemon_with_signals(start: Callable[..., ChildPlugin], call: str) -> None:
+    with pytest.raises(PluginError, match="PermissionError"):
+        start(normalise(call)).source.normalise(NOW, None)
+
+
+def test_plugin_may_end_its_own_children(start: Callable[..., ChildPlugin]) -> None:
+    body = "pid = os.fork() or time.sleep(60); os.kill(pid, 9); return [ONE('info', {'status': os.waitpid(pid, 0)[1]})]"
+    assert next(iter(start(normalise(body)).source.normalise(NOW, None))).payload == {"status": 9}
+
+
 def test_plugin_that_asks_without_end_is_ended(start: Callable[..., ChildPlugin]) -> None:
     plugin = start("def watches(fabric, host):\n    while True: host.read('/x')\n\ndef normalise(now, before):\n    return ()\n")
 
