@@ -1,5 +1,5 @@
-"""Build hook: built-in plugins go into the wheel as pcifma/builtin, their YAML compiled to JSON beside it; man pages, shell completions
-and the journal's catalog are made from the program itself.
+"""Build hook: built-in plugins go into the wheel as pcifma/builtin, their YAML compiled to JSON beside it, their manifests once more in
+one index.json; man pages, shell completions and the journal's catalog are made from the program itself.
 
 The sweep path parses no YAML; in a checkout, where nothing was compiled, the loader reads the YAML itself.
 """
@@ -36,6 +36,8 @@ class BuiltinPlugins(BuildHookInterface):
             if path.suffix == ".yaml":
                 data = yaml.safe_load(path.read_text(encoding="utf-8"))
                 target.with_suffix(".json").write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
+        manifests = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.stage.glob("*/plugin.json"))]
+        (self.stage / "index.json").write_text(json.dumps(manifests, sort_keys=True), encoding="utf-8")
         for path in sorted(p for p in self.stage.rglob("*") if p.is_file()):
             build_data["force_include"][str(path)] = f"pcifma/builtin/{path.relative_to(self.stage)}"
 

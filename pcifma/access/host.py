@@ -23,6 +23,7 @@ SIZE_LIMIT = 8 << 20
 REASONS = "/.why"
 
 _RESOLVED_LIMIT = 8192  # directories
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 _REASONS = {
     errno.ENOENT: "absent",
@@ -46,12 +47,12 @@ class DiskTree:
 
     def content(self, path: str) -> bytes:
         """The file's bytes; only regular files, and no more than SIZE_LIMIT. OSError."""
-        fd = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = self._open(path)
         try:
-            mode = os.fstat(fd).st_mode
-            if not stat.S_ISREG(mode):
-                raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
-            return _read_whole(fd)
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENXIO, "not a regular file")
+            return _read_whole(fd, status.st_size)
         finally:
             os.close(fd)
 
@@ -61,25 +62,45 @@ class DiskTree:
 
     def link(self, path: str) -> str:
         """The link's text; OSError."""
+        if self._resolved.get(path) == path:
+            raise OSError(errno.EINVAL, "a directory")  # as was seen on the way to what is in it
         return os.readlink(self._place(path, last=False))  # noqa: PTH115 - Path would normalise the text
+
+    def _open(self, path: str) -> int:
+        if not self._root:
+            return os.open(path, _READ)
+        try:
+            return os.open(self._place(path, last=False), _READ | os.O_NOFOLLOW)
+        except OSError as err:
+            if err.errno != errno.ELOOP:
+                raise
+        return os.open(self._place(path), _READ)  # a link, which leads where _place says and not where it says itself
 
     def _place(self, path: str, *, last: bool = True) -> str:
         # The live root needs no guard: its links lead where the kernel says.
         return self._root + self._resolve(path, last=last) if self._root else path
 
     def _resolve(self, path: str, *, last: bool) -> str:
-        # Facts come many to a directory: each directory is resolved once. A Function that was plugged elsewhere is another path.
         above, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             return resolve_path(path, self._readlink, last=last)
-        known = self._resolved.get(above)
+        return self._entry(self._directory(above), name) if last else f"{self._directory(above)}/{name}"
+
+    def _directory(self, path: str) -> str:
+        # Facts come many to a directory: each directory is resolved once. A Function that was plugged elsewhere is another path.
+        known = self._resolved.get(path)
         if known is None:
+            above, _, name = path.rpartition("/")
+            plain = name not in ("", ".", "..") and above.startswith("/")
+            known = self._entry(self._directory(above), name) if plain else resolve_path(path, self._readlink).rstrip("/")
             if len(self._resolved) >= _RESOLVED_LIMIT:
                 self._resolved.clear()
-            known = self._resolved[above] = resolve_path(above, self._readlink).rstrip("/")
-        if last and self._readlink(f"{known}/{name}") is not None:
-            return resolve_path(f"{known}/{name}", self._readlink)
-        return f"{known}/{name}"
+            self._resolved[path] = known
+        return known
+
+    def _entry(self, directory: str, name: str) -> str:
+        place = f"{directory}/{name}"
+        return place if self._readlink(place) is None else resolve_path(place, self._readlink).rstrip("/")
 
     def _readlink(self, path: str) -> str | None:
         try:
@@ -195,12 +216,15 @@ def _tmpfs_mounts(mountinfo: str) -> Iterator[str]:
             yield before.split(" ")[4]
 
 
-def _read_whole(fd: int) -> bytes:
-    # Files of sysfs and /proc have no honest size: read until the end.
+def _read_whole(fd: int, size: int) -> bytes:
+    # Files of sysfs and /proc have no honest *size*: read until the end, or until there is what was said.
     parts: list[bytes] = []
     total = 0
-    while part := os.read(fd, 1 << 16):
+    chunk = size + 1 if 0 < size < 1 << 16 else 1 << 16
+    while part := os.read(fd, chunk):
         parts.append(part)
         if (total := total + len(part)) > SIZE_LIMIT:
             raise OSError(errno.EFBIG, "too large")
+        if total == size:
+            break
     return b"".join(parts)

@@ -1,25 +1,21 @@
-"""Any SOURCE of contract 3 becomes a Machine here: the one place that knows all forms."""
+"""Any SOURCE of contract 3 becomes a Machine here: the one place that knows all forms. Each form's own code is imported with it."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-import uuid
 from pathlib import Path
 
-from pcifma.access import xenstore
-from pcifma.access.capture import parse_capture
 from pcifma.access.clock import SimulatedClock, SystemClock
-from pcifma.access.content import FILE_LIMIT, FORMS, boot_of, limited, read_file
 from pcifma.access.host import NoHost, TreeHost
-from pcifma.access.live import LiveHost
 from pcifma.access.seam import Host, Machine
 from pcifma.access.sysfs import DEVICES, SysfsConfigs
 from pcifma.errors import SourceError
 from pcifma.regs.bdf import Bdf
 
 CASE = "case.yaml"  # what makes a directory a fixture
+_NO_BOOT = "00000000-0000-0000-0000-000000000000"
 
 
 def open_source(arg: str | None, *, host_root: Path | None = None) -> Machine:
@@ -30,12 +26,16 @@ def open_source(arg: str | None, *, host_root: Path | None = None) -> Machine:
     if arg is None:
         return open_live(host_root)
     if arg == "-":
+        from pcifma.access.content import FILE_LIMIT, limited  # noqa: PLC0415
+
         return open_data(limited(sys.stdin.buffer.read(FILE_LIMIT + 1), "stdin"), "stdin", host_root)
     path = Path(arg)
-    if not path.is_dir():
-        return open_data(read_file(path), arg, host_root)
     if (path / DEVICES).is_dir():
         return _open_sysfs(path, host_root)
+    from pcifma.access.content import FORMS, read_file  # noqa: PLC0415
+
+    if not path.is_dir():
+        return open_data(read_file(path), arg, host_root)
     if (path / CASE).is_file():
         from pcifma.access.playback import open_fixture  # noqa: PLC0415 - see there
 
@@ -47,6 +47,9 @@ def open_live(host_root: Path | None = None, *, udev: bool = True) -> Machine:
     """This machine, or the one whose `/` is at *host_root*; a machine without PCI has no Functions. Without *udev* its library,
     which weighs 4 MiB, is not loaded, and the directory is listed.
     """
+    from pcifma.access import xenstore  # noqa: PLC0415
+    from pcifma.access.live import LiveHost  # noqa: PLC0415
+
     root = host_root or Path("/")
     host = LiveHost() if host_root is None else TreeHost(xenstore.machine_tree(root))
     configs = SysfsConfigs(root / "sys", _enumerate() if host_root is None and udev else None)
@@ -69,11 +72,14 @@ def open_capture(data: bytes, file: str, host_root: Path | None = None) -> Machi
     """A capture's Machine: no host facts but those below *host_root*; boot is a version 5 uuid of its bytes. Its time is when the
     file was written, since what it shows was so then; now, if there is no file. FormatError.
     """
+    from pcifma.access.capture import parse_capture  # noqa: PLC0415
+    from pcifma.access.content import boot_of  # noqa: PLC0415
+
     capture = parse_capture(data, file)
     return Machine(
         kind="capture",
         name=Path(file).name,
-        boot=boot_of(data),
+        boot=lambda: boot_of(data),
         configs=dict(sorted(capture.configs.items())),
         host=NoHost() if host_root is None else TreeHost(host_root),
         clock=SimulatedClock(_written_ns(file)),
@@ -91,8 +97,14 @@ def _written_ns(file: str) -> int:
 
 def _open_sysfs(path: Path, host_root: Path | None) -> Machine:
     real = path.resolve()
+
+    def boot() -> str:
+        from pcifma.access.content import boot_of  # noqa: PLC0415
+
+        return boot_of(os.fsencode(real))
+
     host = TreeHost(path, mount="/sys") if host_root is None else TreeHost(host_root)
-    return Machine("sysfs", real.name, lambda: boot_of(os.fsencode(real)), configs=SysfsConfigs(path), host=host, clock=SystemClock())
+    return Machine("sysfs", real.name, boot, configs=SysfsConfigs(path), host=host, clock=SystemClock())
 
 
 def _host_name(host: Host) -> str:
@@ -101,7 +113,7 @@ def _host_name(host: Host) -> str:
 
 def _boot_id(host: Host) -> str:
     text = (host.read("/proc/sys/kernel/random/boot_id") or b"").decode("utf-8", "replace").strip()
-    return text or str(uuid.UUID(int=0))
+    return text or _NO_BOOT
 
 
 def _enumerate() -> list[Bdf] | None:

@@ -140,10 +140,11 @@ class SysfsSpace:
 
     def _learn_size(self) -> int:
         declared = os.fstat(self._fd if self._fd >= 0 else self._open()).st_size
-        if declared <= UNPRIVILEGED_SIZE or not self.read(_STATUS, 1)[0] & _HAS_CAPABILITIES:
+        if declared <= UNPRIVILEGED_SIZE:
             return declared
-        first = self.read(_CAPABILITIES_POINTER, 1)[0] & ~3
-        if first < UNPRIVILEGED_SIZE:
+        header = self.read(_STATUS, _CAPABILITIES_POINTER + 1 - _STATUS)
+        first = header[-1] & ~3
+        if not header[0] & _HAS_CAPABILITIES or first < UNPRIVILEGED_SIZE:
             return declared
         try:
             self.read(first, 2)

@@ -17,9 +17,10 @@ from pcifma.cli.ledger import TITLE, line, record
 from pcifma.cli.pseudonym import Pseudonyms
 from pcifma.cli.text import clean
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import Ereport, PayloadValue
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.event.line import encode
+from pcifma.event.value import PayloadValue
 from pcifma.fmd.engine.case import CaseRecord
 from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.fmd.log.reader import Reader

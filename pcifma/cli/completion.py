@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from click.shell_completion import get_completion_class
 
-from pcifma.cli.main import pcifma
+from pcifma.cli.group import pcifma
 
 # Where each shell looks, below a `share` directory.
 PLACES = {

@@ -15,10 +15,10 @@ from pcifma.cli import machine_check
 from pcifma.cli.found import FOUND, NOTHING
 from pcifma.errors import UsageError
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue, SweepSummary
+from pcifma.event.ereport import Ereport, SweepSummary
 from pcifma.event.line import encode
+from pcifma.event.value import FABRIC_CLASS, UNREAD_CLASS, PayloadValue
 from pcifma.plugin.loader import Plugin, builtin
-from pcifma.poll.ereport import UNREAD_CLASS
 from pcifma.poll.logged import Logged
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
-
-import click
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from pcifma.errors import PcifmaError, UsageError
+
+if TYPE_CHECKING:
+    import click
 
 USAGE = 2
 INTERRUPTED = 130
@@ -16,20 +17,37 @@ INTERRUPTED = 130
 
 def run_and_exit(command: click.Command, program: str, argv: Sequence[str] | None = None, *, trouble: int = USAGE) -> NoReturn:
     """Run *command* and exit with its status: 2 for wrong usage, *trouble* for every other PcifmaError, 130 interrupted."""
+    exit_with(lambda: _run(command, program, argv), program, trouble=trouble)
+
+
+def exit_with(work: Callable[[], int], program: str, *, trouble: int = USAGE) -> NoReturn:
+    """Do *work* and exit with the status that it gives; as run_and_exit, for what needs no click."""
     try:
-        status = command.main(args=None if argv is None else list(argv), prog_name=program, standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+        status = work()
+    except KeyboardInterrupt:
         status = INTERRUPTED
-    except click.ClickException as err:
-        print(_complaint(err, program), file=sys.stderr)
-        status = USAGE
     except PcifmaError as err:
         print(f"{program}: {err}", file=sys.stderr)
         status = USAGE if isinstance(err, UsageError) else trouble
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(status)
+
+
+def _run(command: click.Command, program: str, argv: Sequence[str] | None) -> int:
+    import click  # noqa: PLC0415 - see exit_with
+
+    try:
+        status = command.main(args=None if argv is None else list(argv), prog_name=program, standalone_mode=False)
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as err:
+        print(_complaint(err, program), file=sys.stderr)
+        return USAGE
+    return status if isinstance(status, int) else 0
 
 
 def _complaint(err: click.ClickException, program: str) -> str:
+    import click  # noqa: PLC0415 - see exit_with
+
     # One line: what is wrong, and which help tells more. A command without words gets the help itself.
     text, context = err.format_message(), err.ctx if isinstance(err, click.UsageError) else None
     if context is not None and text == context.get_help():

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from pcifma.event.ereport import FABRIC_CLASS, Ereport, SweepSummary
-from pcifma.event.line import Event, encode
+from pcifma.event.value import FABRIC_CLASS, MODULE_CLASS
 from pcifma.poll.absence import ASLEEP, summary
-from pcifma.poll.ereport import MODULE_CLASS
 from pcifma.poll.poller import Look
 
+if TYPE_CHECKING:
+    from pcifma.event.ereport import Ereport
+    from pcifma.event.line import Event
+
 NOTHING, FOUND, INCOMPLETE = 0, 1, 3
+
+
+class Counts(NamedTuple):
+    """The trailer's numbers, as SweepSummary has them."""
+
+    functions: int
+    read: int
+    unread: dict[str, int]
+    ereports: int
+    residue: int
+    writes: int
+
+    def line(self) -> bytes:
+        """The trailer in JSON, byte for byte as msgspec would write it, which a sweep that finds nothing need not import."""
+        return json.dumps({"class": "sweep.summary", "version": 1, **self._asdict()}, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class Outcome(NamedTuple):
     """The trailer of a run over one or more looks. *failed*: plugins that were set aside, with what they raised."""
 
-    summary: SweepSummary
+    summary: Counts
     failed: tuple[str, ...] = ()
 
     @classmethod
@@ -26,7 +44,7 @@ class Outcome(NamedTuple):
         events = [event for look in looks for event in look.ereports]
         last = looks[-1]
         return cls(
-            SweepSummary(
+            Counts(
                 functions=last.functions,
                 read=last.read,
                 unread=summary(last.unread.values()),
@@ -45,12 +63,18 @@ class Outcome(NamedTuple):
         return INCOMPLETE if unread or self.failed else NOTHING
 
 
-def write_json(out: BinaryIO, events: Iterable[Event], trailer: SweepSummary) -> None:
+def write_json(out: BinaryIO, events: Sequence[Event], trailer: Counts) -> None:
     """All of *events* as lines, then the trailer."""
-    lines = [encode(event) for event in events]
-    lines.append(encode(trailer))
+    lines = _encoded(events) if events else []
+    lines.append(trailer.line())
     out.write(b"\n".join(lines) + b"\n")
     out.flush()
+
+
+def _encoded(events: Iterable[Event]) -> list[bytes]:
+    from pcifma.event.line import encode  # noqa: PLC0415 - see Counts.line
+
+    return [encode(event) for event in events]
 
 
 def bits(events: Iterable[Ereport]) -> list[Ereport]:

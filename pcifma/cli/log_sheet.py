@@ -10,8 +10,8 @@ from pcifma.cli.name import names_of
 from pcifma.cli.severity import COLOURS, MARGIN, ORDER, SHORT_NAMES, WORDS, line
 from pcifma.cli.text import clean, plural
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
-from pcifma.poll.ereport import UNREAD_CLASS
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS, UNREAD_CLASS
 
 # A storm of millions has few kinds; what comes after so many is counted, not shown.
 _KINDS = 2000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-import click
-
-from pcifma import __version__
-from pcifma.cli.edge import run_and_exit
+from pcifma.cli.edge import exit_with, run_and_exit
 
 # One row a verb: its file below pcifma/cli, and what `pcifma --help` says of it. A verb is imported only when it is used.
 VERBS: dict[str, str] = {
@@ -44,34 +43,17 @@ VERBS: dict[str, str] = {
 }
 
 
-class Verbs(click.Group):
-    """A group whose commands are the rows of VERBS; `pcifma/cli/<verb>.py` has the click command `command`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Verbs in the order of the table."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's command, imported now."""
-        if cmd_name not in VERBS:
-            return None
-        command = importlib.import_module(f"pcifma.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs from the table, without importing any."""
-        if VERBS:
-            with formatter.section("Commands"):
-                formatter.write_dl(list(VERBS.items()))
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="pcifma")
-def pcifma() -> None:
-    """Find PCIe errors that no interrupt will ever report, and say which part is at fault."""
-
-
-def run(argv: list[str] | None = None) -> None:
+def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 nothing found, 1 found, 2 trouble, 3 could not look everywhere, 130 interrupted."""
-    run_and_exit(pcifma, "pcifma", argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # click, with what it imports, takes as long as a sweep of two hundred Functions.
+    if words[:1] == ["sweep"]:
+        from pcifma.cli.glance import glance, plain  # noqa: PLC0415 - see VERBS
+
+        request = plain(words[1:])
+        if request is not None:
+            exit_with(lambda: glance(request), "pcifma")
+    from pcifma.cli.group import pcifma  # noqa: PLC0415
+
+    run_and_exit(pcifma, "pcifma", words)

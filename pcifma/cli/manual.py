@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 
 from pcifma import __version__
-from pcifma.cli.main import pcifma
+from pcifma.cli.group import pcifma
 from pcifma.fmd.setting import SETTINGS
 from pcifma.plugin.loader import builtin_directory, read_manifest, subdirectories
 

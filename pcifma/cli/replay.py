@@ -77,7 +77,7 @@ def _case(event: ListEvent) -> Iterator[str]:
 
 def _close(fixture: Fixture, outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        click.echo(encode(outcome.summary))
+        click.echo(outcome.summary.line())
     else:
         counts = outcome.summary
         click.echo(f"{clean(fixture.name)}: {plural(counts.ereports, 'ereport')}, {counts.residue} residue: {clean(fixture.about)}")

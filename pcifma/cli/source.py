@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import click
 
 from pcifma.errors import UsageError
-from pcifma.plugin.loader import Plugin, builtin, from_directory, from_entry_points
+from pcifma.plugin.loader import Plugin, from_directory, installed
 
 R = TypeVar("R")
 Kind = Literal["source", "module"]
@@ -37,14 +37,9 @@ def _with_options(command: Callable[..., R], kinds: tuple[Kind, ...]) -> Callabl
     return with_plugins
 
 
-def sources() -> list[Plugin]:
-    """All source plugins that are built in or installed."""
-    return selected(("source",))
-
-
 def selected(kinds: tuple[Kind, ...], names: tuple[str, ...] = (), directories: tuple[Path, ...] = ()) -> list[Plugin]:
     """The plugins of *kinds* there are, or those named; UsageError for a name that is none, PluginError for one that does not load."""
-    found = {plugin.name: plugin for plugin in (*builtin(), *from_entry_points()) if plugin.manifest.kind in kinds}
+    found = {plugin.name: plugin for plugin in installed() if plugin.manifest.kind in kinds}
     for directory in directories:
         found |= {plugin.name: plugin for plugin in from_directory(directory) if plugin.manifest.kind in kinds}
     wrong = [name for name in names if name not in found]

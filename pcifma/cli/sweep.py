@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from pcifma.access.open import open_source
-from pcifma.access.seam import Machine
-from pcifma.cli.found import Outcome, write_json
+from pcifma.cli.glance import Request, glance
 from pcifma.cli.source import plugin_options
-from pcifma.cli.text import clean
 from pcifma.errors import UsageError
-from pcifma.fabric.build import build
 from pcifma.plugin.loader import Plugin
-from pcifma.poll.poller import Look, Poller
 
 EPILOG = """\b
 SOURCE: nothing (this machine), - (a capture on standard input), a sysfs root, a file of `lspci -xxxx` text,
@@ -58,25 +52,4 @@ def command(
         return run(source, plugins, root, as_json=as_json, strict=strict)
     if root is not None:
         raise UsageError("--root names the log that --clear needs: give both, or none")
-    machine = open_source(source, host_root=host_root)
-    for complaint in machine.complaints:
-        click.echo(f"pcifma: {clean(complaint)}", err=True)
-    poller = Poller(machine, build(machine), plugins)
-    look = poller.look()
-    outcome = Outcome.of([look])
-    for failure in outcome.failed:
-        click.echo(f"pcifma: {clean(failure)}", err=True)
-    if as_json:
-        write_json(sys.stdout.buffer, look.ereports, outcome.summary)
-    else:
-        _draw(poller, machine, look, outcome, everything=everything)
-    return outcome.status(strict=strict)
-
-
-def _draw(poller: Poller, machine: Machine, look: Look, outcome: Outcome, *, everything: bool) -> None:
-    from pcifma.cli.sheet import Report, sheet  # noqa: PLC0415 - words for people are not needed with --json
-    from pcifma.platform.survey import survey  # noqa: PLC0415
-
-    report = Report(poller.fabric, machine, look, outcome, survey(machine, poller.fabric))
-    for line in sheet(report, everything=everything):
-        click.echo(line)
+    return glance(Request(source, as_json, everything, strict, host_root, lambda: plugins))

@@ -12,12 +12,12 @@ import msgspec
 
 from pcifma.access.open import open_source
 from pcifma.cli.found import bits
-from pcifma.cli.source import sources
 from pcifma.fabric import fmri
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function, Slot
 from pcifma.platform.survey import type_of
+from pcifma.plugin.loader import sources
 from pcifma.poll.poller import Poller
 
 EPILOG = """\b

@@ -8,7 +8,8 @@ from pcifma.cli.meaning import meaning
 from pcifma.cli.severity import COLOURS, MARGIN, WORDS, line
 from pcifma.cli.text import clean
 from pcifma.cli.word import header_log, row_at
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.plugin.bits import error_mask
 from pcifma.regs.table import Location, Register
 from pcifma.regs.tlp import decode_header

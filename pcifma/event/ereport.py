@@ -6,11 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Severity = Literal["correctable", "nonfatal", "fatal", "advisory", "info"]
-Trust = Literal["host", "guest"]
-PayloadValue = int | str | bool | None | list[int | str]
-
-FABRIC_CLASS = "ereport.io.pci.fabric"
+from pcifma.event.value import FABRIC_CLASS, PayloadValue, Severity, Trust
 
 
 class Ereport(msgspec.Struct, frozen=True, kw_only=True):

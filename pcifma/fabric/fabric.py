@@ -46,6 +46,12 @@ class Fabric:
         """16 hex digits that change when, and only when, a Function or a connection changes; worked out when first asked for."""
         return self._given_id or _digest(self.functions.values())
 
+    @cached_property
+    def capabilities(self) -> frozenset[str]:
+        """The names of all capabilities that any Function has."""
+        shapes = {id(f.capabilities): f.capabilities for f in self}
+        return frozenset(c.name for shape in shapes.values() for c in shape)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fabric) and (self.functions, self.id, self.collectors) == (other.functions, other.id, other.collectors)
 

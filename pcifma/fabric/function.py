@@ -86,8 +86,12 @@ class Function(NamedTuple):
         """Offset of the capability with that setpci name, counted from 0; 0 for the header (empty name), None if absent."""
         if not capability:
             return 0
-        offsets = [c.offset for c in self.capabilities if c.name == capability]
-        return offsets[number] if number < len(offsets) else None
+        for found in self.capabilities:
+            if found.name == capability:
+                if not number:
+                    return found.offset
+                number -= 1
+        return None
 
     def all(self, capability: str) -> tuple[FoundCapability, ...]:
         """The capabilities with that setpci name, in the order in which setpci counts them."""

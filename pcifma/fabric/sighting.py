@@ -15,7 +15,7 @@ from pcifma.fabric.function import FoundCapability, Function
 from pcifma.fabric.window import bars, windows
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.chain import Found, walk
-from pcifma.regs.form import form_of
+from pcifma.regs.form import FORMS, form_of
 
 HEADER_SIZE = 64
 ALL_ONES = 0xFFFF
@@ -93,7 +93,7 @@ class _Place(NamedTuple):
 
 
 def _place(bdf: Bdf, host: Host) -> _Place:
-    base = f"{power.DEVICES}/{bdf}"
+    base = power.directory(bdf)
     driver, physfn, path = host.link(f"{base}/driver"), host.link(f"{base}/physfn"), host.link(base)
     return _Place(
         driver=driver.rpartition("/")[2] if driver else None,
@@ -125,6 +125,11 @@ def _read(bdf: Bdf, config: ConfigSpace, host: Host) -> Sighting:
     return Sighting(look.function(bdf, _place(bdf, host)), look.virtual(), look.collector(), look.slot_number())
 
 
+# Functions of one kind have the same capabilities: one tuple for all of them, which is then told by its identity.
+_SHAPES: dict[tuple[FoundCapability, ...], tuple[FoundCapability, ...]] = {}
+_MOST_SHAPES = 1024
+
+
 class _Look:
     # One Function's registers: the header, read once, and of the capabilities those that shape the fabric; None where the capability,
     # or the capture, ends before them.
@@ -139,14 +144,15 @@ class _Look:
     def follow(self) -> None:
         """Walk the capability lists."""
         chain = walk(self._read, self._size)
-        self._capabilities = tuple(map(self._form, chain.capabilities))
+        capabilities = tuple(map(self._form, chain.capabilities))
+        self._capabilities = _SHAPES.setdefault(capabilities, capabilities) if len(_SHAPES) < _MOST_SHAPES else capabilities
         for capability in self._capabilities:
             self._found.setdefault(capability.name, capability)
         self._note = "; ".join(chain.complaints)
 
     def function(self, bdf: Bdf, place: _Place, *, unread: str = "", note: str = "") -> Function:
         """The Function, as far as it can be told without others."""
-        vendor, device, *_, revision, interface, class_code = _IDS.unpack_from(self._header)
+        vendor, device, _, _, revision, interface, class_code = _IDS.unpack_from(self._header)
         subsystem = self._subsystem()
         buses = (self._header[_SECONDARY], self._header[_SECONDARY + 1]) if self._layout in (BRIDGE, CARDBUS) else (0, 0)
         flags = self._flags()
@@ -164,6 +170,9 @@ class _Look:
         return self._header[offset:end] if end <= HEADER_SIZE else self._config.read(offset, length)
 
     def _form(self, found: Found) -> FoundCapability:
+        if found.name not in FORMS:
+            return FoundCapability(*found[:3], found.version, found.offset)
+
         def word(offset: int, width: int) -> int:  # what the image does not have is no register there either
             start = found.offset + offset
             return int.from_bytes(self._config.read(start, width), "little") if start + width <= self._size else 0

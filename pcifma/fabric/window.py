@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
 _MEGABYTE = 1 << 20
+_WORDS = Struct("<6I")
 _BARS = {0: 6, 1: 2}
 _BAR_SPACE_IO, _BAR_64 = 0x1, 0x4
 _BRIDGE = 1
@@ -10,7 +13,9 @@ _BRIDGE = 1
 
 def bars(header: bytes, layout: int) -> tuple[int, ...]:
     """Start addresses of the memory BARs that are set, from a 64-byte *header* of type *layout*."""
-    words = [int.from_bytes(header[0x10 + 4 * i : 0x14 + 4 * i], "little") for i in range(_BARS.get(layout, 0))]
+    words = _WORDS.unpack_from(header, 0x10)[: _BARS.get(layout, 0)]
+    if not any(words):
+        return ()
     found, index = [], 0
     while index < len(words):
         word = words[index]

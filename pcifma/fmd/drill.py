@@ -18,8 +18,9 @@ import msgspec
 from pcifma.access.seam import Clock
 from pcifma.errors import DaemonError, LogBusyError
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import Ereport, PayloadValue
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
+from pcifma.event.value import PayloadValue
 from pcifma.fmd.engine.engine import Engine
 from pcifma.fmd.engine.handle import Case
 from pcifma.fmd.engine.own import Author

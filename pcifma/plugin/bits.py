@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from pcifma.event.ereport import PayloadValue
+from pcifma.event.value import PayloadValue
 from pcifma.plugin.watch import Evidence, Finding, Snapshot
 from pcifma.regs.table import Field, Location, Register
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pcifma.errors import PluginError
-from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue, Severity
+from pcifma.event.value import FABRIC_CLASS, PayloadValue, Severity
 from pcifma.plugin.watch import Evidence, Finding, Read, Target, TargetKind, Tier, Watch, When
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
+
+if TYPE_CHECKING:
+    from pcifma.event.ereport import Ereport
 
 FINDING_LIMIT = 4096  # of one call: every bit of every register of one Function is less
 WATCH_LIMIT = 200_000
@@ -67,6 +70,8 @@ def finding(given: object) -> Finding:
 
 def event(given: object) -> Ereport:
     """*given*, if it is an ereport that can have come from the log; PluginError otherwise."""
+    from pcifma.event.ereport import Ereport  # noqa: PLC0415 - sources hand over none
+
     if not isinstance(given, Ereport):
         raise PluginError(f"an ereport is wanted, not {_shown(given)}")
     uuid = text(given.uuid, _UUID_LENGTH, "an ereport's uuid")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 _LINE_LIMIT = 400
@@ -12,15 +11,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass
 class Guard:
     """Health of one plugin. *report* is told (name, error) once, when the plugin is set aside."""
 
-    name: str
-    report: Callable[[str, BaseException], None]
-    failed: BaseException | None = field(default=None, init=False)
-    calls: int = field(default=0, init=False)
-    dropped: int = field(default=0, init=False)
+    def __init__(self, name: str, report: Callable[[str, BaseException], None]) -> None:
+        self.name, self.report = name, report
+        self.failed: BaseException | None = None
+        self.calls = self.dropped = 0
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The plugin's answer; None if it is set aside or raises now."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pcifma.event.ereport import PayloadValue
+from pcifma.event.value import PayloadValue
 from pcifma.plugin.watch import Target
-from pcifma.regs.tlp import decode_header
 
 
 def header_payload(words: Sequence[int | None], target: Target, *, flit: bool = False) -> dict[str, PayloadValue]:
@@ -14,6 +13,8 @@ def header_payload(words: Sequence[int | None], target: Target, *, flit: bool = 
 
     Addresses are 16 hex digits. *flit*: it was logged in flit mode.
     """
+    from pcifma.regs.tlp import decode_header  # noqa: PLC0415 - a machine without an error needs none of it
+
     known = [word for word in words if word is not None]
     tlp = decode_header(known, flit=flit, segment=target.bdf.segment) if known and len(known) == len(words) else None
     if tlp is None or tlp.kind == "none":

@@ -1,37 +1,40 @@
 """Finds and registers plugins: built in, in a plugin directory, from the entry point group `pcifma.plugins`.
 
-A plugin is registered whole or not at all; every error names the plugin's file and what to change.
+A plugin is registered whole or not at all; every error names the plugin's file and what to change. Built-in plugins were checked when
+they were built: their manifests stand together in one compiled index, and their code is imported when it is first used.
 """
 
 from __future__ import annotations
 
-import glob
 import importlib.util
-import inspect
+import json
 import os
 import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
-import msgspec
-
+from pcifma.access.seam import Host
 from pcifma.errors import PluginError
+from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import API_VERSION
 from pcifma.plugin.data import load_data
 from pcifma.plugin.guard import line
-from pcifma.plugin.manifest import Manifest, glob_parts
-from pcifma.plugin.module import Module, Services, Source
+from pcifma.plugin.manifest import Manifest, checked, compiled, glob_parts
+from pcifma.plugin.watch import Finding, Snapshot, Watch
 
 if TYPE_CHECKING:
     from importlib import metadata
 
+    from pcifma.plugin.module import Module, Services, Source
+
 Origin = Literal["built-in", "directory", "entry-point"]
 GROUP = "pcifma.plugins"
+INDEX = "index.json"  # the manifests of the built-in plugins; hatch_build.py writes it
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 # What each kind must define, and with how many positional arguments.
@@ -41,14 +44,16 @@ _HOOKS: dict[str, dict[str, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Plugin:
     """A registered plugin. *code* is its Python module; *path* its directory."""
 
-    manifest: Manifest
-    code: ModuleType
-    origin: Origin
-    path: Path
+    def __init__(self, manifest: Manifest, origin: Origin, path: Path) -> None:
+        self.manifest, self.origin, self.path = manifest, origin, path
+
+    @cached_property
+    def code(self) -> ModuleType:
+        """The plugin's module, imported now if it was not yet; PluginError."""
+        return _import(self.path, self.name, self.origin)
 
     @property
     def name(self) -> str:
@@ -60,11 +65,27 @@ class Plugin:
         """The two functions of a source plugin; PluginError for a module."""
         if self.manifest.kind != "source":
             raise PluginError(f"plugin {self.name} is a module, not a source")
-        return cast(Source, self.code)
+        return _Source(self)
 
     def open(self, services: Services) -> Module:
         """Start a module plugin with its *services*."""
-        return cast(Callable[[Services], Module], self.code.open)(services)
+        return cast("Callable[[Services], Module]", self.code.open)(services)
+
+
+class _Source:
+    # The two functions of a source; its code is not touched where no Function has what it is about.
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+        self._capabilities = plugin.manifest.capabilities
+
+    def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
+        if self._capabilities and fabric.capabilities.isdisjoint(self._capabilities):
+            return ()
+        return cast("Iterable[Watch]", self._plugin.code.watches(fabric, host))
+
+    def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
+        return cast("Iterable[Finding]", self._plugin.code.normalise(now, before))
 
 
 def builtin_directory() -> Path:
@@ -76,7 +97,25 @@ def builtin_directory() -> Path:
 
 def builtin(names: Sequence[str] = ()) -> list[Plugin]:
     """The built-in plugins (all, or those named), in name order."""
-    return [load(path, "built-in") for path in subdirectories(builtin_directory()) if not names or path.name in names]
+    directory = builtin_directory()
+    return [Plugin(m, "built-in", directory / m.name) for m in _builtin_manifests(directory) if not names or m.name in names]
+
+
+def _builtin_manifests(directory: Path) -> list[Manifest]:
+    index = directory / INDEX
+    if index.is_file():
+        return [compiled(row) for row in json.loads(index.read_bytes())]
+    return [read_manifest(path) for path in subdirectories(directory)]
+
+
+def installed() -> list[Plugin]:
+    """The built-in plugins, and those that other distributions registered."""
+    return [*builtin(), *from_entry_points()]
+
+
+def sources() -> list[Plugin]:
+    """Those of the installed plugins that are sources."""
+    return [plugin for plugin in installed() if plugin.manifest.kind == "source"]
 
 
 def from_directory(directory: Path) -> list[Plugin]:
@@ -105,9 +144,7 @@ def entry_point_directories(complaints: list[str]) -> Iterator[tuple[Origin, Pat
 
 def load(directory: Path, origin: Origin) -> Plugin:
     """Register one plugin directory: manifest, code, hooks; PluginError if anything about it is wrong."""
-    manifest = read_manifest(directory)
-    code = _import(directory, manifest.name, origin)
-    plugin = Plugin(manifest, code, origin, directory)
+    plugin = Plugin(read_manifest(directory), origin, directory)
     _check_hooks(plugin)
     return plugin
 
@@ -116,8 +153,8 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of *directory*; its compiled form where there is one, else plugin.yaml."""
     path = directory / "plugin.yaml"
     try:
-        manifest = msgspec.convert(load_data(path), Manifest)
-    except msgspec.ValidationError as err:
+        manifest = checked(load_data(path))
+    except ValueError as err:
         raise PluginError(f"{path}: {err}") from err
     if not _NAME.fullmatch(manifest.name):
         raise PluginError(f"{path}: $.name: {manifest.name!r} must be lower case letters, digits and _, starting with a letter")
@@ -156,19 +193,26 @@ def subdirectories(directory: Path) -> Iterator[Path]:
 
 
 def _entry_points() -> Iterable[metadata.EntryPoint]:
-    # importlib.metadata weighs 2.5 MiB: it is loaded where some distribution speaks of our group. glob passes over what it may not read.
-    patterns = (f"{glob.escape(place or '.')}/*.*-info/entry_points.txt" for place in sys.path)
-    listed = (path for pattern in patterns for path in glob.iglob(pattern))  # noqa: PTH207
-    if not any(_speaks_of_us(Path(path)) for path in listed):
+    # importlib.metadata weighs 2.5 MiB: it is loaded where some distribution speaks of our group.
+    if not any(map(_speaks_of_us, _entry_point_files())):
         return ()
     from importlib import metadata  # noqa: PLC0415 - see above
 
     return metadata.entry_points(group=GROUP)
 
 
+def _entry_point_files() -> Iterator[Path]:
+    for place in sys.path:
+        try:
+            names = os.listdir(place or ".")  # noqa: PTH208 - hundreds of names, of which a dozen are wanted
+        except OSError:
+            continue  # a zip file, or nothing that may be read
+        yield from (Path(place, name, "entry_points.txt") for name in names if name.endswith((".dist-info", ".egg-info")))
+
+
 def _speaks_of_us(path: Path) -> bool:
     try:
-        return f"[{GROUP}]" in path.read_text(encoding="utf-8", errors="replace")
+        return f"[{GROUP}]".encode() in path.read_bytes()
     except OSError:
         return False
 
@@ -202,6 +246,7 @@ def _import(directory: Path, name: str, origin: Origin) -> ModuleType:
 
 
 def _check_hooks(plugin: Plugin) -> None:
+
     wrong = []
     for hook, arguments in _HOOKS[plugin.manifest.kind].items():
         function = getattr(plugin.code, hook, None)
@@ -214,6 +259,8 @@ def _check_hooks(plugin: Plugin) -> None:
 
 
 def _signature(function: Callable[..., object]) -> str:
+    import inspect  # noqa: PLC0415 - see above
+
     try:
         return str(inspect.signature(function))
     except (TypeError, ValueError):  # callable, and no function
@@ -221,6 +268,8 @@ def _signature(function: Callable[..., object]) -> str:
 
 
 def _accepts(function: Callable[..., object], arguments: int) -> bool:
+    import inspect  # noqa: PLC0415 - see above
+
     try:
         inspect.signature(function).bind(*range(arguments))
     except (TypeError, ValueError):

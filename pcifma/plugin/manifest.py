@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import msgspec
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from pcifma.errors import PluginError
 
 PropertyType = Literal["bool", "int", "number", "size", "time", "string", "list"]
+Kind = Literal["source", "module"]
 
 
-class Property(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Property(NamedTuple):
     """A typed property: *default* in the notation of configuration files (`10s`, `4MiB`), *about* one line."""
 
     type: PropertyType
@@ -19,20 +19,37 @@ class Property(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     about: str = ""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(NamedTuple):
     """plugin.yaml. *subscribe*: class globs, for modules; *planned*: ereports of planned work too (who counts wants them, who
-    diagnoses does not). *streams*: Host streams that a source listens to.
+    diagnoses does not). *streams*: Host streams that a source listens to. *capabilities*: names of capabilities; a source that has
+    some is not asked, nor imported, where no Function has any of them. *bits_only*: a source whose `set` watches say all: where
+    these are all it has of a target, and none of their bits is set, it is not asked.
     """
 
     name: str
     version: str
     api: int
-    kind: Literal["source", "module"]
+    kind: Kind
     about: str = ""
-    subscribe: list[str] = []
+    subscribe: Sequence[str] = ()
     planned: bool = False
-    streams: list[str] = []
-    properties: dict[str, Property] = {}
+    streams: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
+    bits_only: bool = False
+    properties: Mapping[str, Property] = {}
+
+
+def compiled(data: dict[str, Any]) -> Manifest:
+    """The manifest that the build checked and wrote as *data*."""
+    properties = {name: Property(**row) for name, row in data.pop("properties", {}).items()}
+    return Manifest(**data, properties=properties)
+
+
+def checked(data: object) -> Manifest:
+    """The manifest that somebody wrote as *data*; ValueError that names the place of a mistake."""
+    from pcifma.plugin.written import convert  # noqa: PLC0415 - msgspec; what is built in was checked when it was built
+
+    return convert(data)
 
 
 def glob_parts(glob: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from pcifma.event.case import Suspect
-from pcifma.event.ereport import Severity
+from pcifma.event.value import Severity
 
 LOOK_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the buckets of Looks.buckets, in seconds; one more bucket holds what took longer."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pcifma.access.seam import Record
-from pcifma.event.ereport import PayloadValue, Severity
+from pcifma.event.value import PayloadValue, Severity
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
@@ -23,21 +24,33 @@ class Target(NamedTuple):
     kind: TargetKind
     name: str
 
-    @classmethod
-    def function(cls, bdf: Bdf) -> Target:
+    @staticmethod
+    def function(bdf: Bdf) -> Target:
         """The Function at *bdf*."""
-        return cls("function", str(bdf))
+        return _function(bdf)
 
     @property
     def bdf(self) -> Bdf:
         """The address of a Function target; ValueError for another kind."""
-        return Bdf.parse(self.name)
+        return _address(self.name)
 
     def __str__(self) -> str:
         return self.name if self.kind in ("function", "host") else f"{self.kind}{self.name}"
 
 
 HOST = Target("host", "host")
+_KNOWN_TARGETS = 8192  # more Functions than most machines have: every source names each of them
+
+
+@lru_cache(maxsize=_KNOWN_TARGETS)
+def _function(bdf: Bdf) -> Target:
+    return Target("function", str(bdf))
+
+
+@lru_cache(maxsize=_KNOWN_TARGETS)
+def _address(name: str) -> Bdf:
+    return Bdf.parse(name)
+
 
 # What is not said, shared by all that do not say it.
 _NO_FACTS: Mapping[str, bytes | None] = {}

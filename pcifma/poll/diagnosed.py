@@ -7,7 +7,8 @@ import re
 from pcifma.access.kernlog.report import FmaFault
 from pcifma.event.case import ListEvent, Suspect, SuspectStatus, Urgency
 from pcifma.event.identity import ereport_uuid, utc
-from pcifma.poll.ereport import Maker, Moment
+from pcifma.poll.ereport import Maker
+from pcifma.poll.subject import Moment
 
 _URGENCY: dict[str, Urgency] = {"critical": "now", "minor": "never-mind"}
 _HC = re.compile(r"hc:/[^\s()]+")

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from pcifma.access.seam import HYPERCALL, MCE_RECORD, Host, Record
-from pcifma.event.ereport import Ereport
-from pcifma.event.identity import utc
-from pcifma.plugin.loader import Plugin
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
-from pcifma.poll.ereport import Moment
+from pcifma.poll.subject import Moment
 from pcifma.regs.aer import AER
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.exp import EXP
 from pcifma.regs.table import Location
+
+if TYPE_CHECKING:
+    from pcifma.event.ereport import Ereport
+    from pcifma.plugin.loader import Plugin
 
 AER_EVENT, UEVENT = "aer_event", "uevent"
 # Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up.
@@ -216,6 +215,10 @@ class Ear:
 
 def timed(event: Ereport, news: News, when: Moment) -> Ereport:
     """*event* with the time of its record; of several, the last, with `first` and `last`. Never later than the look at *when*."""
+    import msgspec  # noqa: PLC0415 - where nothing was heard there is nothing to make
+
+    from pcifma.event.identity import utc  # noqa: PLC0415
+
     times = sorted(min(when.wall_ns, when.wall_ns - when.boot_ns + one.record.boot_ns) for one in news.heard)
     bounds = {"first": utc(times[0]), "last": utc(times[-1])} if news.finding.count > 1 else {}
     before = event.not_before if event.not_before is not None and event.not_before <= utc(times[0]) else None

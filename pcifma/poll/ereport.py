@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from pcifma.event.ereport import FABRIC_CLASS, Ereport, PayloadValue
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena, ereport_uuid, utc
+from pcifma.event.value import FABRIC_CLASS, MODULE_CLASS, UNREAD_CLASS, PayloadValue
 from pcifma.fabric import fmri
 from pcifma.fabric.address import owner
 from pcifma.fabric.fabric import Fabric
-from pcifma.fabric.function import Function
 from pcifma.plugin.guard import line
 from pcifma.plugin.watch import HOST, Evidence, Finding, Target
 from pcifma.poll import record
+from pcifma.poll.subject import Moment, Seen, Subject
 from pcifma.regs import catalogue
 from pcifma.regs.table import Location
 
-UNREAD_CLASS = "ereport.pcifma.unread"
-MODULE_CLASS = "ereport.pcifma.module"
 _GUEST_DRIVERS = frozenset({"vfio-pci", "pciback", "xen-pciback"})
-
-
-class Moment(NamedTuple):
-    """When a look happened: *tick*, *wall_ns* (people), *boot_ns* (windows)."""
-
-    tick: int
-    wall_ns: int
-    boot_ns: int
-
-
-class Seen(NamedTuple):
-    """When it can have happened: after *not_before_ns* (None: unknown) and before the look. *first_look* as in contract 1.3."""
-
-    when: Moment
-    not_before_ns: int | None
-    first_look: bool
-
-
-class Subject(NamedTuple):
-    """The target of one snapshot: its identity, and its Function where it is one."""
-
-    target: Target
-    identity: str
-    function: Function | None
 
 
 class Maker:

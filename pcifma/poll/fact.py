@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pcifma.access.seam import Host
-from pcifma.poll.ereport import Subject
+from pcifma.poll.subject import Subject
 
 _SYSFS = "{sysfs}"
 _DIRECTORY, _LINK = "/", "@"  # as `ls -F` marks them

@@ -9,7 +9,8 @@ boot. Each change is kept until the ereports it belongs to are stored: both go i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 
@@ -38,15 +39,20 @@ Key = tuple[str, int]
 
 
 class LatchedSet:
-    """Evidence by target. *boot* is this boot's id; rows of an earlier boot still say what stood before."""
+    """Evidence by target. *boot* is this boot's id, or what works it out; rows of an earlier boot still say what stood before."""
 
-    def __init__(self, boot: str, standing: Iterable[Standing] = (), baselines: Iterable[Baseline] = ()) -> None:
-        self.boot = boot
+    def __init__(self, boot: str | Callable[[], str], standing: Iterable[Standing] = (), baselines: Iterable[Baseline] = ()) -> None:
+        self._boot = boot
         self._rows: dict[str, dict[Key, Standing]] = {}
         self._baselines = {row.target: row for row in baselines}
         self._changed: dict[tuple[str, str, int], Standing] = {}
         for row in standing:
             self._rows.setdefault(row.target, {})[row.register, row.bit] = row
+
+    @cached_property
+    def boot(self) -> str:
+        """This boot's id."""
+        return self._boot if isinstance(self._boot, str) else self._boot()
 
     def baseline(self, target: str) -> Baseline | None:
         """The target's last look, in this boot or an earlier one."""

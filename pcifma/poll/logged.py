@@ -18,7 +18,8 @@ from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText
 from pcifma.access.kernlog.sight import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
 from pcifma.access.seam import MCE_RECORD, Record
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import Ereport, PayloadValue, Severity
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import PayloadValue, Severity
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
@@ -28,7 +29,8 @@ from pcifma.plugin.loader import Plugin
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
 from pcifma.poll.absence import REMEDIES
 from pcifma.poll.diagnosed import case
-from pcifma.poll.ereport import Maker, Moment, Seen, Subject, described
+from pcifma.poll.ereport import Maker, described
+from pcifma.poll.subject import Moment, Seen, Subject
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import register_at
 from pcifma.regs.exp import DevType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pcifma.event.ereport import PayloadValue
+from pcifma.event.value import PayloadValue
 from pcifma.fabric.function import Function
 from pcifma.plugin.watch import Target
 from pcifma.poll.snapshot import PRESENCE

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
+from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Finding, Snapshot, Target, Watch
 from pcifma.poll.counter import counted
-from pcifma.poll.ereport import Subject
 from pcifma.poll.snapshot import Plan, Planner
+from pcifma.poll.subject import Subject
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
@@ -31,34 +32,37 @@ class Sourced(Protocol):
 
 
 class Watcher(NamedTuple):
-    """A source plugin and the guard around it."""
+    """A source plugin and the guard around it. *bits_only* as in its manifest."""
 
     plugin: Sourced
     guard: Guard
+    bits_only: bool = False
+
+    @classmethod
+    def of(cls, plugin: Sourced, report: Callable[[str, BaseException], None]) -> Watcher:
+        """*plugin* with a guard that reports what it raises."""
+        manifest = getattr(plugin, "manifest", None)
+        return cls(plugin, Guard(plugin.name, report), isinstance(manifest, Manifest) and manifest.bits_only)
 
 
-@dataclass(slots=True)
 class Watched:
-    """One target. *facts* go with its snapshots; those of *triggers* are looked at by themselves; *counting*: it has counters.
-    *since*: boot time (ns) at which a held watch became true, *ripe* when it was last looked at for that. *unread*: why it was
-    not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*: wall time of its last
-    snapshot. *rebased*: the next one is a new baseline.
+    """One target, its watches and its plan. *since*: boot time (ns) at which a held watch became true, *ripe* when it was last looked
+    at for that. *unread*: why it was not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*:
+    wall time of its last snapshot. *rebased*: the next one is a new baseline.
     """
 
-    subject: Subject
-    watches: list[tuple[Watcher, Watch]]
-    plan: Plan
-    facts: tuple[str, ...]
-    triggers: tuple[str, ...] = ()
-    counting: bool = False
-    before: Snapshot | None = None
-    since: dict[Location, int] = field(default_factory=dict)
-    ripe: dict[Location, int] = field(default_factory=dict)
-    unread: str = ""
-    left_ns: int | None = None
-    whole_ns: int | None = None
-    looked: bool = False
-    rebased: bool = False
+    __slots__ = ("before", "left_ns", "looked", "plan", "rebased", "ripe", "since", "subject", "unread", "watches", "whole_ns")
+
+    def __init__(self, subject: Subject, watches: list[tuple[Watcher, Watch]], plan: Plan) -> None:
+        self.subject, self.watches, self.plan = subject, watches, plan
+        self.before: Snapshot | None = None
+        self.since: dict[Location, int] = {}
+        self.ripe: dict[Location, int] = {}
+        self.unread = ""
+        self.left_ns: int | None = None
+        self.whole_ns: int | None = None
+        self.looked = False
+        self.rebased = False
 
     @property
     def whose(self) -> Bdf | Target | None:
@@ -73,7 +77,7 @@ class Watched:
 
     def of(self, target: Target) -> Watched:
         """What *target*, of which a record speaks, is watched for by those who watch all of its kind."""
-        return Watched(Subject(target, str(target), None), self.watches, Plan(), facts=())
+        return Watched(Subject(target, str(target), None), self.watches, Plan())
 
     def inherit(self, old: Watched) -> None:
         """Go on from *old*, the same target in the fabric before."""
@@ -90,6 +94,10 @@ class Watched:
     def watchers(self) -> list[Watcher]:
         """The sources that watch this target, each once, in order."""
         return list({id(w): w for w, _ in self.watches}.values())
+
+    def speakers(self, now: Snapshot) -> list[Watcher]:
+        """Those of them that have something to say of *now*: one of their bits is set, or more than a bit tells."""
+        return list({id(w): w for w, watch in self.watches if not w.bits_only or _speaks(watch, now)}.values())
 
     def is_fast(self, location: Location | str) -> bool:
         """True if the fast tier would have seen a bit of *location* rise."""
@@ -151,6 +159,12 @@ def is_held(watch: Watch) -> bool:
     return watch.when == "stays" or (watch.when == "clear" and watch.hold > 0)
 
 
+def _speaks(watch: Watch, now: Snapshot) -> bool:
+    if now.record is not None or watch.when != "set" or watch.location is None:
+        return True
+    return bool((now.word(watch.location) or 0) & watch.mask)
+
+
 def _is_true(watch: Watch, word: int | None) -> bool:
     return word is not None and bool((~word if watch.when == "clear" else word) & watch.mask)
 
@@ -182,17 +196,5 @@ def _order(target: Target) -> tuple[int, object]:
 
 def _watched(fabric: Fabric, planner: Planner, target: Target, watches: list[tuple[Watcher, Watch]]) -> Watched:
     function = fabric.get(target.bdf) if target.kind == "function" else None
-    identity = fmri.identity(fabric, function) if function is not None else str(target)
-    bare = [watch for _, watch in watches]
-    return Watched(
-        Subject(target, identity, function),
-        watches,
-        planner.plan(target, bare),
-        facts=_facts(bare),
-        triggers=_facts(watch for watch in bare if watch.location is None),
-        counting=any(watch.when == "count" for watch in bare),
-    )
-
-
-def _facts(watches: Iterable[Watch]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(path for watch in watches for path in watch.facts))
+    identity = partial(fmri.identity, fabric, function) if function is not None else str(target)
+    return Watched(Subject(target, identity, function), watches, planner.plan(target, watches))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-_TEXT = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
+_FUNCTIONS = frozenset("01234567")
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class Bdf(NamedTuple):
@@ -22,10 +22,13 @@ class Bdf(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Bdf:
         """Read `[segment:]bus:device.function`, all hexadecimal; ValueError if it is anything else."""
-        match = _TEXT.fullmatch(text)
-        if match is None or int(match[3], 16) > 31:
+        numbers, _, function = text.partition(".")
+        *segment, bus, device = ("", *numbers.split(":"))
+        widths = [len(part) for part in segment[1:]]
+        sound = len(bus) == len(device) == 2 and len(widths) <= 1 and all(4 <= width <= 8 for width in widths)
+        if not sound or function not in _FUNCTIONS or not _HEX.issuperset(numbers.replace(":", "")) or int(device, 16) > 31:
             raise ValueError(f"{text!r} is no Function address: write segment:bus:device.function, as 0000:04:00.0")
-        return cls(int(match[1] or "0", 16), int(match[2], 16), int(match[3], 16), int(match[4]))
+        return cls(int(segment[1], 16) if widths else 0, int(bus, 16), int(device, 16), int(function))
 
     @classmethod
     def from_requester_id(cls, segment: int, requester_id: int) -> Bdf:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from pcifma.regs.acs import ACS
 from pcifma.regs.aer import AER
@@ -141,6 +140,8 @@ def _in_header(text: str, base: str) -> tuple[int, int]:
 
 
 def _nearest(word: str, words: list[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes
+
     near = get_close_matches(word, words, 1, 0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 

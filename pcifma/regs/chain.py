@@ -16,6 +16,7 @@ Read = Callable[[int, int], bytes]
 
 _HEADER_END = 0x40
 _STANDARD_END = 0x100
+_EXTENDED_END = 0x1000
 _STATUS = 0x06
 _CAPABILITIES_LIST = 0x10
 _HEADER_TYPE = 0x0E
@@ -83,29 +84,36 @@ class _Walker:
         self._follow_standard(start & ~3)
 
     def _follow_standard(self, offset: int) -> None:
+        get, found = self._get, self.found
         seen: set[int] = set()
         while offset:
-            if not self._may_visit(offset, seen, _HEADER_END, _STANDARD_END):
+            if offset in seen or not _HEADER_END <= offset < _STANDARD_END:
+                self._astray(offset, _HEADER_END, _STANDARD_END)
                 return
-            head = self._get(offset, 2)
+            seen.add(offset)
+            head = get(offset, 2)
             if head is None:
                 self.complaints.append(f"the image ends before the capability at {offset:02x}h")
                 return
-            if head & 0xFF == 0xFF:
+            id = head & 0xFF
+            if id == 0xFF:
                 self.complaints.append(f"the capability list is broken at {offset:02x}h: id ff")
                 return
-            self.found.append(Found(capability_name(head & 0xFF, extended=False), head & 0xFF, False, 0, offset))
+            found.append(Found(capability_name(id, extended=False), id, False, 0, offset))
             offset = head >> 8 & ~3
 
     def extended(self) -> None:
         if self._size <= _STANDARD_END:
             return
+        get, found = self._get, self.found
         seen: set[int] = set()
         offset = _STANDARD_END
         while offset:
-            if not self._may_visit(offset, seen, _STANDARD_END, 0x1000):
+            if offset in seen or not _STANDARD_END <= offset < _EXTENDED_END:
+                self._astray(offset, _STANDARD_END, _EXTENDED_END)
                 return
-            head = self._get(offset, 4)
+            seen.add(offset)
+            head = get(offset, 4)
             if head is None:
                 self.complaints.append(f"the image ends before the extended capability at {offset:03x}h")
                 return
@@ -113,7 +121,7 @@ class _Walker:
                 self._empty_head(offset, head)
                 return
             id = head & 0xFFFF
-            self.found.append(Found(capability_name(id, extended=True), id, True, head >> 16 & 0xF, offset))
+            found.append(Found(capability_name(id, extended=True), id, True, head >> 16 & 0xF, offset))
             offset = head >> 20 & ~3
 
     # A list that is absent has an empty head at 100h: nothing wrong with it.
@@ -123,12 +131,8 @@ class _Walker:
                 f"the extended capability list points to {offset:03x}h, where there is {'nothing' if head == 0 else 'ffffffff'}"
             )
 
-    def _may_visit(self, offset: int, seen: set[int], low: int, high: int) -> bool:
+    def _astray(self, offset: int, low: int, high: int) -> None:
         if not low <= offset < high:
             self.complaints.append(f"a capability pointer leads to {offset:02x}h, outside {low:02x}h to {high - 1:02x}h")
-            return False
-        if offset in seen:
+        else:
             self.complaints.append(f"the capability list loops back to {offset:02x}h")
-            return False
-        seen.add(offset)
-        return True

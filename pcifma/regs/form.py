@@ -32,7 +32,7 @@ PLAIN = Form()
 
 def form_of(capability: str, word: Word) -> Form:
     """The form of the capability with that setpci name; errors of *word* pass through."""
-    read = _FORMS.get(capability)
+    read = FORMS.get(capability)
     return PLAIN if read is None else read(word)
 
 
@@ -67,4 +67,4 @@ def _ide(word: Word) -> Form:
     return Form("", capability, tuple(ide.status_offsets(capability, lambda offset: word(offset, 4))))
 
 
-_FORMS = {"CAP_MSI": _msi, "CAP_HT": _ht, "CAP_EXP": _exp, "ECAP_DVSEC": _dvsec, "ECAP_DPC": _dpc, IDE.name: _ide}
+FORMS = {"CAP_MSI": _msi, "CAP_HT": _ht, "CAP_EXP": _exp, "ECAP_DVSEC": _dvsec, "ECAP_DPC": _dpc, IDE.name: _ide}

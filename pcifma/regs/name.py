@@ -142,8 +142,8 @@ HEADER: dict[str, tuple[int, int]] = {
 def capability_name(id: int, *, extended: bool) -> str:
     """setpci's name of a capability: `CAP_EXP`, `ECAP_AER`; by number where it has none: `CAP15`, `ECAP2f`."""
     if extended:
-        return EXTENDED.get(id, f"ECAP{id:x}")
-    return STANDARD.get(id, f"CAP{id:x}")
+        return EXTENDED.get(id) or f"ECAP{id:x}"
+    return STANDARD.get(id) or f"CAP{id:x}"
 
 
 # Names of pciutils 3.10 and later.

@@ -8,8 +8,9 @@ import msgspec
 
 from pcifma.access.clock import EPOCH_2000_NS, SimulatedClock
 from pcifma.access.seam import Host, Record
-from pcifma.event.ereport import Ereport, PayloadValue
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena, ereport_uuid, utc
+from pcifma.event.value import PayloadValue
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.engine.docket import Docket

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from pcifma.event.ereport import Severity
+from pcifma.event.value import Severity
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
 from pcifma.regs.exp import DevType

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pcifma.plugin import CAPABILITIES, DevType, Evidence, Fabric, Finding, Host, Register, Severity, Snapshot, Target, Watch, numbers
 
@@ -39,8 +39,7 @@ UNKNOWN = 64
 _BIT = re.compile(r"\w+_bit\[(\d{1,3})\]")
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """One file of a device: *slots* is how many counters the oldest kernels have for it, *shadow* the Device Status bit of a total."""
 
     path: str

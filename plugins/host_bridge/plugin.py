@@ -6,10 +6,14 @@ What is where, chipset by chipset, is data (chipset/). Only what a table declare
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from pcifma.plugin import Evidence, Fabric, Finding, Function, Host, Location, PayloadValue, Read, Severity, Snapshot, Target, Watch
 
-from .table import Bit, Counter, Order, Part, Register, parts_of
+from .index import naming
+
+if TYPE_CHECKING:
+    from .table import Bit, Counter, Order, Part, Register
 
 IDENTITY = Location("", 0, 4)
 UNKNOWN = "ereport.io.hb.unknown"
@@ -18,8 +22,16 @@ UNKNOWN = "ereport.io.hb.unknown"
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
     """Each register that a table declares for a Function of the fabric, as far as the Function can be read."""
     for function in fabric:
-        for part in parts_of(function.vendor, function.device, function.bdf.devfn):
+        for part in _parts(function.vendor, function.device, function.bdf.devfn):
             yield from _watches_of(function, part)
+
+
+def _parts(vendor: int, device: int, devfn: int) -> tuple[Part, ...]:
+    if not naming(vendor, device):
+        return ()
+    from .table import parts_of  # noqa: PLC0415 - most machines have none of these chipsets
+
+    return parts_of(vendor, device, devfn)
 
 
 def _watches_of(function: Function, part: Part) -> Iterator[Watch]:
@@ -53,7 +65,7 @@ def normalise(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
     identity = now.word(IDENTITY)
     if identity is None or now.target.kind != "function":
         return
-    for part in parts_of(identity & 0xFFFF, identity >> 16, now.target.bdf.devfn):
+    for part in _parts(identity & 0xFFFF, identity >> 16, now.target.bdf.devfn):
         for register in part.registers:
             yield from _set_bits(now, register)
         for counter in part.counters:

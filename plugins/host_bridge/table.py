@@ -15,9 +15,10 @@ import msgspec
 
 from pcifma.plugin import Location, Severity
 
+from .index import ID, naming, numbers
+
 Order = Literal["first", "next"]
 Proof = Literal["", "clear", "latched"]
-DIRECTORY = Path(__file__).parent / "chipset"
 
 
 class Bit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,15 +163,7 @@ class Chipset:
     parts: tuple[Part, ...]
 
 
-_ID = re.compile(r"([0-9a-f]{4}):([0-9a-f]{4})(?:-([0-9a-f]{4}))?")
 _DEVFN = re.compile(r"([01]?[0-9a-f])\.([0-7])")
-
-
-def files(directory: Path = DIRECTORY) -> tuple[Path, ...]:
-    """The files, by name: each compiled if it was."""
-    compiled = {path.stem: path for path in directory.glob("*.json")}
-    written = {path.stem: path for path in directory.glob("*.yaml")}
-    return tuple(path for _, path in sorted((written | compiled).items()))
 
 
 @cache
@@ -188,14 +181,7 @@ def read(path: Path) -> Chipset:
 @cache
 def parts_of(vendor: int, device: int, devfn: int) -> tuple[Part, ...]:
     """What the tables know of a Function with these IDs at device.function *devfn*. Files that do not name it stay unread."""
-    named = (path for path, ids in _index() if any(v == vendor and first <= device <= last for v, first, last in ids))
-    return tuple(part for path in named for part in read(path).parts if part.is_at(vendor, device, devfn))
-
-
-@cache
-def _index() -> tuple[tuple[Path, tuple[tuple[int, int, int], ...]], ...]:
-    found = ((path, _ID.finditer(path.read_text(encoding="utf-8"))) for path in files())
-    return tuple((path, tuple(_numbers(match) for match in matches)) for path, matches in found)
+    return tuple(part for path in naming(vendor, device) for part in read(path).parts if part.is_at(vendor, device, devfn))
 
 
 def _compiled(data: bytes) -> bytes:
@@ -220,14 +206,10 @@ def _parts(chipset: str, text: ChipsetText, function: FunctionText, number: int)
 
 
 def _identity(entry: str) -> tuple[int, int, int]:
-    match = _ID.fullmatch(entry)
+    match = ID.fullmatch(entry)
     if match is None:
         raise ValueError(f"ids: {entry!r} is neither vendor:device nor vendor:first-last, as 8086:3400-3407")
-    return _numbers(match)
-
-
-def _numbers(match: re.Match[str]) -> tuple[int, int, int]:
-    return int(match[1], 16), int(match[2], 16), int(match[3] or match[2], 16)
+    return numbers(match)
 
 
 def _devfn(at: str) -> int | None:

@@ -18,6 +18,7 @@ from pcifma.plugin import (
     Snapshot,
     Target,
     Watch,
+    error_mask,
     findings,
 )
 
@@ -50,7 +51,7 @@ def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
             beside = (HT.location(HT.in_form(key, form), number) for key in BESIDE.get(form, ()))
             reads = (Read(_COMMAND._replace(number=number)), *map(Read, beside))
             for register in ERRORS.get(form, ()):
-                mask = sum(field.mask for field in register.fields if field.ereport)
+                mask = error_mask(register) if register.key in STATUS else sum(field.mask for field in register.fields if field.ereport)
                 yield Watch(Target.function(function.bdf), HT.location(register, number), mask, reads=reads)
 
 

@@ -7,11 +7,12 @@ The stream `mce_record` has one record an error, with the members of the kernel'
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from pcifma.plugin import HOST, Evidence, Fabric, Finding, Host, PayloadValue, Record, Snapshot, Target, Watch
 
-from .check import Told, told
-from .payload import payload
+if TYPE_CHECKING:
+    from .check import Told
 
 STREAM = "mce_record"
 BANKS = "/msr/cpu"
@@ -42,6 +43,8 @@ def _of_record(record: Record, target: Target) -> Iterator[Finding]:
     if "lost" in record.fields:
         yield _lost(record.fields, target)
         return
+    from .check import told  # noqa: PLC0415 - tables of every processor's errors, where there is an error
+
     one = told(record.fields)
     if one is not None:
         yield _finding(one, Evidence(target, f"mce:bank{one.bank}", one.check.code.word))
@@ -49,6 +52,8 @@ def _of_record(record: Record, target: Target) -> Iterator[Finding]:
 
 def _of_banks(path: str, content: bytes, target: Target) -> Iterator[Finding]:
     # A bank keeps its first error until somebody clears it; that a further one came is news by its Overflow.
+    from .check import told  # noqa: PLC0415 - see above
+
     for line in content.decode("ascii", "replace").splitlines():
         fields = dict(part.split("=", 1) for part in line.split() if "=" in part)
         one = told(fields)
@@ -60,6 +65,8 @@ def _of_banks(path: str, content: bytes, target: Target) -> Iterator[Finding]:
 
 
 def _finding(one: Told, evidence: Evidence) -> Finding:
+    from .payload import payload  # noqa: PLC0415 - see above
+
     return Finding(one.check.class_, evidence, one.check.severity, payload(one), count=one.times)
 
 

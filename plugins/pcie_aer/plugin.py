@@ -7,7 +7,6 @@ something is new. The AER registers stand behind it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from pcifma.plugin import (
@@ -118,11 +117,11 @@ def normalise(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         yield from view.secondary()
 
 
-@dataclass(frozen=True)
 class _View:
     # The words of one snapshot, and what follows from them together.
 
-    now: Snapshot
+    def __init__(self, now: Snapshot) -> None:
+        self.now = now
 
     @cached_property
     def dev_type(self) -> int | None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from pcifma.plugin import (
@@ -131,12 +130,11 @@ def normalise(now: Snapshot, before: Snapshot | None) -> Iterator[Finding]:
         yield from link.narrow(before)
 
 
-@dataclass(frozen=True)
 class _Link:
     # The words of both ends; *port* is None where the upper end cannot be seen.
 
-    now: Snapshot
-    port: Target | None
+    def __init__(self, now: Snapshot, port: Target | None) -> None:
+        self.now, self.port = now, port
 
     def own(self, location: Location) -> int:
         return self.now.word(location) or 0

@@ -16,7 +16,8 @@ import pytest
 from pcifma.cli.article import articles
 from pcifma.cli.catalog import catalog, entries
 from pcifma.cli.completion import PLACES, completions
-from pcifma.cli.main import VERBS, pcifma
+from pcifma.cli.group import pcifma
+from pcifma.cli.main import VERBS
 from pcifma.cli.manual import pages
 from pcifma.event.code import message_id
 from pcifma.fmd.setting import SETTINGS

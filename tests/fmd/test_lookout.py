@@ -10,7 +10,7 @@ from support.board import CORRECTABLE, DEVICE_STATUS, END, UNCORRECTABLE, board
 from support.machine import Bench, bench
 
 from pcifma.errors import LogBusyError
-from pcifma.event.ereport import FABRIC_CLASS
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.fmd.acknowledge import Acknowledger, Outcome
 from pcifma.fmd.claim import DEVICE_STATUS as DEVICE_STATUS_REGISTER

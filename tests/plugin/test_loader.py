@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from support.fabric import endpoint, fabric_of, root_port
+from support.image import Image
 
+from pcifma.access.host import NoHost
 from pcifma.errors import PluginError
 from pcifma.plugin import loader
 
@@ -30,10 +33,32 @@ def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_builtin_plugins_load_and_are_sources_or_modules() -> None:
-    found = loader.builtin()
-    assert {"pcie_aer", "pci_status"} <= {p.name for p in found}
-    assert {p.manifest.kind for p in found} <= {"source", "module"}
+BUILTIN = list(loader.subdirectories(loader.builtin_directory()))
+
+
+@pytest.mark.parametrize("path", BUILTIN, ids=lambda path: path.name)
+def test_builtin_plugin_passes_every_check(path: Path) -> None:
+    found = loader.load(path, "built-in")
+    assert (found.name, found.manifest.kind in ("source", "module")) == (path.name, True)
+
+
+def test_builtin_plugins_are_those_of_the_directory() -> None:
+    assert [p.manifest for p in loader.builtin()] == [loader.read_manifest(path) for path in BUILTIN]
+
+
+def test_source_about_a_capability_is_not_imported_where_no_function_has_it() -> None:
+    (dpc,) = loader.builtin(["pcie_dpc"])
+    assert list(dpc.source.watches(fabric_of(endpoint("0000:01:00.0")), NoHost())) == []
+    assert "code" not in vars(dpc)
+
+
+@pytest.mark.parametrize("plugin", [p for p in loader.builtin() if p.manifest.capabilities], ids=lambda plugin: plugin.name)
+def test_source_about_a_capability_has_nothing_to_watch_without_it(plugin: loader.Plugin) -> None:
+    # Asked directly, past the manifest: what the manifest says must be true.
+    fabrics = [fabric_of(Image("0000:01:00.0", "X").header(0x8086, 0x1234, 0x020000)), fabric_of(root_port("0000:00:01.0", 1, 1))]
+    for fabric in fabrics:
+        if fabric.capabilities.isdisjoint(plugin.manifest.capabilities):
+            assert list(plugin.code.watches(fabric, NoHost())) == []
 
 
 def test_builtin_by_name_loads_only_that_one() -> None:

@@ -12,7 +12,8 @@ from support.sweep import Sweep
 
 from pcifma.access.fixture import Fixture
 from pcifma.access.playback import open_fixture
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.plugin.loader import builtin
 from pcifma.poll.replay import play
 

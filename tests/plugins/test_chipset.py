@@ -105,7 +105,7 @@ def test_compiled_form_says_the_same(tmp_path: Path) -> None:
 def test_compiled_file_goes_before_the_written_one(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml", "b.json"):
         (tmp_path / name).write_text("")
-    assert [path.name for path in support.table().files(tmp_path)] == ["a.yaml", "b.json"]
+    assert [path.name for path in support.index().files(tmp_path)] == ["a.yaml", "b.json"]
 
 
 REGISTER = {"at": "40.l", "name": "R", "title": "Register", "bits": "t"}

@@ -10,6 +10,9 @@ from support.image import DOWNSTREAM, ENDPOINT, PCIE_TO_PCI, RCEC, ROOT_PORT, Im
 from support.machine import bench
 from support.sweep import Sweep
 
+from pcifma.access.host import NoHost
+from pcifma.fabric.build import build
+from pcifma.plugin import boundary
 from pcifma.plugin.loader import builtin
 from pcifma.regs.catalogue import CAPABILITIES
 from pcifma.regs.table import Capability, Field, Register
@@ -75,3 +78,13 @@ def test_every_error_bit_of_every_table_is_told_by_one_ereport(capability: Capab
     found = Sweep(bench(image), *SOURCES).look()
     assert [e.class_ for e in found] == [f"ereport.{field.ereport}"]
     assert (found[0].payload["bit"], found[0].payload["name"]) == (field.lo, field.title)
+
+
+def test_what_builtin_sources_watch_is_within_the_boundary() -> None:
+    # The poller takes their word for it.
+    rows = {capability.name: (capability, register) for capability, register, _ in errors()}
+    fabrics = [build(bench(holder(*row)[0]).machine) for row in rows.values()]
+    for plugin in builtin(SOURCES):
+        for fabric in fabrics:
+            given = list(plugin.code.watches(fabric, NoHost()))
+            assert boundary.watches(given) == given

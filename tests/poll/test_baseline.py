@@ -6,7 +6,8 @@ import pytest
 from support.board import CORRECTABLE, DEVICE_STATUS, END, board
 from support.machine import Bench, bench
 
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin import Bdf
 from pcifma.plugin.loader import builtin

@@ -9,7 +9,7 @@ from support.dump import CORPUS, needs_corpus, read_dump
 from support.latched import expected
 
 from pcifma.access.open import open_source
-from pcifma.event.ereport import FABRIC_CLASS
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import builtin
 from pcifma.poll.poller import Poller

@@ -9,7 +9,7 @@ from support.board import CORRECTABLE, DEVICE_STATUS, END, board
 from support.machine import Bench, bench
 from support.source import MadeSource
 
-from pcifma.event.ereport import FABRIC_CLASS
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin import Bdf, Evidence, Finding, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin

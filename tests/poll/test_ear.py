@@ -11,7 +11,8 @@ from support.server import CARD, images
 from pcifma.access.fixture import Fixture
 from pcifma.access.playback import open_fixture
 from pcifma.access.seam import Record
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.plugin.loader import builtin
 from pcifma.poll.ear import heard
 from pcifma.poll.replay import play

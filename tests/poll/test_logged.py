@@ -11,8 +11,9 @@ from support.logdata import DATA, read
 
 from pcifma.access.kernlog.report import AnyReport
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.plugin.loader import Plugin, builtin
 from pcifma.poll.logged import Logged
 

@@ -24,7 +24,8 @@ from support.machine import Bench, bench
 from support.source import MadeSource
 
 from pcifma.access.seam import ConfigSpace, Host
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch

@@ -16,7 +16,8 @@ from support.machine import RecordingSpace
 from pcifma.access.clock import SimulatedClock
 from pcifma.access.host import NoHost
 from pcifma.access.seam import Machine
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import builtin
 from pcifma.poll.poller import Poller

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ MARK, END = "<!-- generated from plugins/host_bridge/chipset", "<!-- end of the 
 PROOF = {"": "unproven", "clear": "read clear", "latched": "seen latched"}
 
 
+@cache
 def plugin() -> Plugin:
     """The plugin as it is shipped: from the wheel, or from the checkout."""
     return next(iter(builtin(("host_bridge",))))
@@ -23,14 +25,18 @@ def plugin() -> Plugin:
 
 def table() -> ModuleType:
     """Its module that reads the tables."""
-    plugin()
-    return sys.modules["pcifma.builtin.host_bridge.table"]
+    return importlib.import_module(f"{plugin().code.__name__}.table")
+
+
+def index() -> ModuleType:
+    """Its module that finds them."""
+    return importlib.import_module(f"{plugin().code.__name__}.index")
 
 
 def chipsets() -> list[Any]:
     """Every chipset file, read."""
     module = table()
-    return [module.read(path) for path in module.files()]
+    return [module.read(path) for path in index().files()]
 
 
 def document() -> str:

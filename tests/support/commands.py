@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import click
 
-from pcifma.cli.main import VERBS, pcifma
+from pcifma.cli.group import pcifma
+from pcifma.cli.main import VERBS
 from pcifma.cli.manual import PROGRAMS
 
 _BLOCK = re.compile(r"<!-- (?P<name>[a-z ]+) -->\n.*?<!-- end -->\n", re.S)

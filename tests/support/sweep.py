@@ -7,7 +7,8 @@ from collections.abc import Callable
 from support.image import Image
 from support.machine import Bench, bench
 
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import builtin
 from pcifma.poll.poller import Poller

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pcifma.access.seam import Clock
 from pcifma.errors import PluginError
-from pcifma.event.ereport import Ereport, PayloadValue
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena, ereport_uuid, utc
+from pcifma.event.value import PayloadValue
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import detector, hc
 from pcifma.fmd.engine.cache import target_of

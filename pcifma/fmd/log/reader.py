@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from pcifma.event.case import ListEvent
-from pcifma.event.ereport import FABRIC_CLASS, Ereport
+from pcifma.event.ereport import Ereport
+from pcifma.event.value import FABRIC_CLASS
 from pcifma.fmd.log.batch import CaseRow, Checkpoint, FabricSnapshot, Position, RegisterWrite, ResourceRow
 from pcifma.fmd.log.retention import WRITES_GONE
 from pcifma.fmd.log.row import Arrival, ereport, uuid_bytes, uuid_text

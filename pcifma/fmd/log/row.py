@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import msgspec
 
-from pcifma.event.ereport import Ereport, PayloadValue, Severity, Trust
+from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
+from pcifma.event.value import PayloadValue, Severity, Trust
 
 # Members of a payload that belong to the bit and not to one occurrence of it.
 _FIXED = ("register", "bit", "name", "masked")
