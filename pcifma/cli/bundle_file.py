@@ -12,7 +12,8 @@ import msgspec
 from pcifma import __version__
 from pcifma.access.redact import redacted_file, without_serial
 from pcifma.access.rows import format_device
-from pcifma.cli.explain import chain, words
+from pcifma.cli.explain import chain
+from pcifma.cli.explain_sheet import words
 from pcifma.cli.ledger import TITLE, line, record
 from pcifma.cli.pseudonym import Pseudonyms
 from pcifma.cli.text import clean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import datetime
 import click
 
 from pcifma.cli.article import Article, about
+from pcifma.cli.explain import chain
 from pcifma.cli.name import names_of
 from pcifma.cli.outlook import Outlook
 from pcifma.cli.text import clean, duration, plural
@@ -122,6 +122,7 @@ def words(case: CaseRecord, page: Page) -> Iterator[str]:
         ("Suspects", list(_suspects(case, page))),
         ("Because", list(_because(case, events))),
         ("Not seen", list(_not_seen(case, page))),
+        ("Before", [clean(str(line)) for line in chain(page.log, case).get("history", ())]),
         ("Impact", list(_impact(case, found, page))),
         ("Urgency", [_urgency(case)]),
         ("Do", list(_steps(case, found, page))),
@@ -235,12 +236,11 @@ def _rate(events: Sequence[Ereport], page: Page) -> Iterator[str]:
 
 
 def _not_seen(case: CaseRecord, page: Page) -> Iterator[str]:
-    kept = page.log.state(case.module).get(("buffer", f"why:{case.uuid}"))
-    missing = json.loads(kept).get("not-seen", ()) if kept else ()
-    leaves = list(dict.fromkeys(clean(str(one).partition(" ")[0].removeprefix("ereport.io.pciex.")) for one in missing))
-    if leaves:
-        more = f" and {len(leaves) - _NAMES} more" if len(leaves) > _NAMES else ""
-        yield f"{', '.join(leaves[:_NAMES])}{more}, which such a fault may show too  (pcifma explain {case.uuid[:_SHORT]})"
+    missing = chain(page.log, case).get("not-seen", ())
+    names = list(dict.fromkeys(clean(str(one).partition(" (")[0].partition(" at ")[0].partition(":")[0]) for one in missing))
+    if names:
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        yield f"{', '.join(names[:_NAMES])}{more}, which such a fault may show too  (pcifma explain {case.uuid[:_SHORT]})"
 
 
 def _impact(case: CaseRecord, found: Sequence[Article], page: Page) -> Iterator[str]:

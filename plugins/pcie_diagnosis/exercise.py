@@ -35,7 +35,7 @@ NOTABLE = 0.3
 LIST_LIMIT = 3
 LIST_SHARE = 0.98
 MAX_FAULTS = 8
-RIVALS = 4
+RIVALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class Exercise:
         # The same part of the evidence for all: what only one of them explains must not count for the others.
         judged = [h for h in (self._judge(rival.fault, rival.part, part, weigh) for rival in rivals) if h.explains]
         suspects = _ranked(judged)
-        listed = {(h.fault.id, h.part) for h, _ in suspects}
-        others = sorted((h for h in judged if (h.fault.id, h.part) not in listed), key=lambda h: -h.score)
+        listed = {(h.fault.class_, h.part) for h, _ in suspects}
+        others = sorted((h for h in judged if (h.fault.class_, h.part) not in listed), key=lambda h: -h.score)
         return Verdict(suspects, frozenset(best.explains), tuple(others[:RIVALS]))
 
     def _hypotheses(self, evidence: Sequence[Seen], every: Sequence[Seen], weigh: Mapping[str, float]) -> Iterator[Hypothesis]:

@@ -45,7 +45,10 @@ def test_day_of_a_case_from_page_to_repair(fmd: Daemon) -> None:
     assert re.search(r"^ Suspects  100%  card  .*Slot 7  device-interr  0000:04:00.0$", page.stdout, re.M)
     assert " Because   Malformed TLP at 0000:04:00.0 (1 time)\n" in page.stdout
     why = pcifma(fmd, "explain", uuid[:8])
-    assert "ereport.io.pciex.tl.mtlp  0000:04:00.0  x1  by this rule" in why.stdout
+    assert "Malformed TLP (ereport.io.pciex.tl.mtlp) at 0000:04:00.0" in why.stdout
+    assert "rule internal: " in why.stdout and "What was looked for and not seen" in why.stdout
+    assert "<== 100%" in why.stdout
+    assert "1. Look for a firmware update first." in why.stdout
     assert pcifma(fmd, "repaired", uuid[:8]).stdout.splitlines() == [
         f"case {uuid}: 0000:04:00.0 fault.io.pciex.device-interr is repaired",
         f"1 bit stays latched there and hides repeats: pcifma clear {uuid[:8]}",
