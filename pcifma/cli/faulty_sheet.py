@@ -237,7 +237,8 @@ def _rate(events: Sequence[Ereport], page: Page) -> Iterator[str]:
 
 def _not_seen(case: CaseRecord, page: Page) -> Iterator[str]:
     missing = chain(page.log, case).get("not-seen", ())
-    names = list(dict.fromkeys(clean(str(one).partition(" (")[0].partition(" at ")[0].partition(":")[0]) for one in missing))
+    titles = (clean(str(one).partition(" (")[0].partition(" at ")[0].partition(":")[0]) for one in missing)
+    names = list(dict.fromkeys(title.removeprefix("ereport.io.pciex.") for title in titles))
     if names:
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         yield f"{', '.join(names[:_NAMES])}{more}, which such a fault may show too  (pcifma explain {case.uuid[:_SHORT]})"
