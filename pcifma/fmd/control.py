@@ -20,7 +20,6 @@ from pcifma.fmd.concern import functions_of, with_partners
 from pcifma.fmd.daemon import Daemon, Running
 from pcifma.fmd.engine.cache import Resource
 from pcifma.fmd.engine.verdict import Verdict, flush, judge, spoken
-from pcifma.fmd.exhibit import Exhibits
 from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.log.purge import Purged, forget, purge
 from pcifma.fmd.log.ticket import Ticket
@@ -63,11 +62,16 @@ class Control:
             "repaired": Verb(partial(self._judge, "repaired"), changes=True),
             "replaced": Verb(partial(self._judge, "replaced"), changes=True),
             "acquit": Verb(partial(self._judge, "acquitted"), changes=True),
-            "exhibit": Verb(Exhibits(self._daemon).show),
+            "exhibit": Verb(self._exhibit),
             "clear.plan": Verb(self._clearing.plan),
             "clear": Verb(self._clearing.clear, changes=True),
             "sweep": Verb(self._clearing.sweep, changes=True),
         }
+
+    def _exhibit(self, arguments: Arguments, peer: Peer) -> dict[str, object]:
+        from pcifma.fmd.exhibit import Exhibits  # noqa: PLC0415 - asked for once a year, and it weighs 2 MiB
+
+        return Exhibits(self._daemon).show(arguments, peer)
 
     def _status(self, arguments: Arguments, peer: Peer) -> dict[str, object]:
         daemon = self._daemon

@@ -49,7 +49,7 @@ _LIVE_SYS = Path("/sys")
 _LOCK_MODE = 0o644
 _STREAMS = (AER_EVENT.stream, UEVENT, MCE_RECORD, HYPERCALL)
 _BANKS = "/msr/"
-_LOADED_LATER = ("yaml", "pcifma.platform.survey", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
+_LOADED_LATER = ("yaml", "pcifma.platform.survey", "pcifma.fmd.exhibit", "encodings.idna", "encodings.ascii", "stringprep", "inspect")
 # What built-in plugins load when they are configured.
 _LOADED_FOR = {"prometheus": ("ipaddress", "prometheus_client", "prometheus_client.openmetrics.exposition")}
 

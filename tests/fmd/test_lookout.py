@@ -9,15 +9,17 @@ import pytest
 from support.board import CORRECTABLE, DEVICE_STATUS, END, UNCORRECTABLE, board
 from support.machine import Bench, bench
 
-from pcifma.errors import LogBusyError
+from pcifma.errors import DaemonError, LogBusyError, PcifmaError
+from pcifma.event.ereport import Ereport
 from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
-from pcifma.fmd.acknowledge import Acknowledger, Outcome
+from pcifma.fmd.acknowledge import Acknowledger, Cause, Outcome
 from pcifma.fmd.claim import DEVICE_STATUS as DEVICE_STATUS_REGISTER
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.ticket import Ticket
 from pcifma.fmd.lookout import Duty, Lookout
+from pcifma.fmd.order import Answer, Order
 from pcifma.plugin import Bdf, Location
 from pcifma.plugin.loader import builtin
 
@@ -48,7 +50,7 @@ class Keeper:
 class Scene:
     """A lookout on the bench, with a log in a file, and calls that wait for its threads."""
 
-    def __init__(self, on: Bench, path: Path, *, clear: bool) -> None:
+    def __init__(self, on: Bench, path: Path, *, clear: bool, automatic: bool = True) -> None:
         self.on, self.path = on, path
         self.outcomes: list[Outcome] = []
         self.log = Log.open(path, clock=on.clock, report=lambda _: None)
@@ -56,7 +58,8 @@ class Scene:
         self.acknowledger = Acknowledger(self.keeper.write, self.outcomes.append, boot=on.machine.boot) if clear else None
         self.lookout = Lookout(
             on.machine, build(on.machine), builtin(("pcie_aer", "pci_status")), self.log,
-            duty=Duty(SECOND_NS, 30 * SECOND_NS, lambda fabric, bdf: True), readers=None, acknowledger=self.acknowledger,
+            duty=Duty(SECOND_NS, 30 * SECOND_NS, lambda fabric, bdf: True, automatic=automatic), readers=None,
+            acknowledger=self.acknowledger,
         )  # fmt: skip
 
     def look(self, seconds: int = 1) -> bool:
@@ -101,10 +104,10 @@ def on() -> Bench:
 def start(on: Bench, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
     open_ones: list[Scene] = []
 
-    def make(*, clear: bool = False) -> Scene:
+    def make(*, clear: bool = False, automatic: bool = True) -> Scene:
         for scene in open_ones:
             scene.close()
-        open_ones[:] = [Scene(on, tmp_path / "log.db", clear=clear)]
+        open_ones[:] = [Scene(on, tmp_path / "log.db", clear=clear, automatic=automatic)]
         return open_ones[0]
 
     yield make
@@ -272,3 +275,82 @@ def test_log_that_was_taken_away_is_told_again_what_stands(on: Bench, start: Cal
     assert reader.fabric(scene.lookout.fabric.id) is not None
     assert scene.classes() == ["io.pciex.pl.re"], "what stood before is no news"
     reader.close()
+
+
+ORDERED = Cause("ordered", "", f"clear {END}", 0, 4711)
+
+
+def order(scene: Scene, *functions: str, refusal: str = "") -> list[Answer | PcifmaError]:
+    """Give an order; its answer will be in the list."""
+    answers: list[Answer | PcifmaError] = []
+    named = [Bdf.parse(function) for function in functions] or None
+    scene.lookout.order(Order(named, ORDERED, lambda fabric, bdf: refusal, then=answers.append))
+    return answers
+
+
+def test_order_looks_first_and_writes_once_what_is_durable_by_then(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start(clear=True, automatic=False)
+    scene.look()
+    latch(on)
+    answers = order(scene, END)
+    assert scene.lookout.due_ns <= on.clock.boot_ns()
+    scene.look(0)
+    scene.settle(2)
+
+    (answer,) = answers
+    assert isinstance(answer, Answer)
+    assert scene.keeper.writes == [(END, "ECAP_AER+10.l", 0x40), (END, "CAP_EXP+a.w", 1)]
+    assert all("ereport.io.pciex.dl.btlp" in seen for seen in scene.keeper.logged)
+    assert [(row.outcome, row.command, row.uid, row.pid) for row in answer.writes] == [("done", f"clear {END}", 0, 4711)] * 2
+    latch(on)
+    scene.look()
+    scene.look()
+    assert len(scene.keeper.writes) == 2
+    assert scene.classes() == ["io.pciex.dl.btlp"] * 2
+
+
+def test_order_leaves_what_is_somebody_elses_and_says_whose(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start(clear=True, automatic=False)
+    latch(on)
+    answers = order(scene, END, "0000:99:00.0", refusal="owner: native")
+    scene.look()
+
+    (answer,) = answers
+    assert isinstance(answer, Answer)
+    assert answer.refused == [("0000:99:00.0", "no such Function is here"), (END, "owner: native")]
+    assert (answer.writes, scene.keeper.writes) == ([], [])
+
+
+def test_order_where_nobody_can_write_is_refused(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start()
+    answers = order(scene)
+    scene.look()
+
+    assert [type(answer) for answer in answers] == [DaemonError]
+
+
+def test_order_with_nothing_to_write_is_answered(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start(clear=True, automatic=False)
+    answers = order(scene)
+    scene.look()
+
+    assert answers == [Answer()]
+
+
+def test_rebase_takes_what_stands_as_it_is_and_counts_what_hides_repeats(on: Bench, start: Callable[..., Scene]) -> None:
+    scene = start()
+    scene.look()
+    latch(on)
+    scene.look()
+    scene.lookout.rebase([Bdf.parse(END)])
+    latch(on, 0x41)
+    scene.look(0)
+
+    assert scene.lookout.latched([Bdf.parse(END)]) == 2
+    reader = scene.log.reader()
+    told = [logged.event for logged in reader.events(0, 100) if isinstance(logged.event, Ereport) and "bit" in logged.event.payload]
+    reader.close()
+    assert [(event.payload["bit"], event.severity, event.payload.get("baseline")) for event in told] == [
+        (6, "correctable", None),
+        (0, "info", "repair"),
+    ]
