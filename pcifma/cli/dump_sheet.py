@@ -37,7 +37,8 @@ def _line(logged: Logged) -> str:
     injected = "  INJECTED" if event.injected is True else ""
     if isinstance(event, ListEvent):
         return f"{event.time:<30} {event.uuid:<36} {clean(event.code):<16} {event.class_}{injected}"
-    return f"{event.time:<30} {clean(event.class_):<44} {clean(event.device)}{injected}"
+    planned = f"  PLANNED {clean(event.maintenance)}" if isinstance(event.maintenance, str) else ""
+    return f"{event.time:<30} {clean(event.class_):<44} {clean(event.device)}{injected}{planned}"
 
 
 def _verbose(logged: Logged) -> str:
