@@ -17,7 +17,7 @@ from pcifma.fmd.roster import find, misconfigured
 from pcifma.fmd.setting import SETTINGS
 from pcifma.fmd.socket import Server
 
-_RESTART = ("user", "group")
+LATER = frozenset({"user", "group", "xpv.listen"})  # what only a restart changes
 _ROSTER = ("plugins", "child")
 
 
@@ -55,7 +55,7 @@ class Reload:
         daemon, old = self._daemon, self._daemon.setup.config
         # Clearing can be stopped at any time; it begins only with a keeper that was started for it.
         changed = [name for name in SETTINGS if old.value(name) != new.value(name)]
-        later = [name for name in changed if name in _RESTART or (name == "clear" and not self._kept_for_clearing)]
+        later = [name for name in changed if name in LATER or (name == "clear" and not self._kept_for_clearing)]
         new = replace(new, values={**new.values, **{name: old.value(name) for name in later}})
         daemon.setup = replace(daemon.setup, config=new)
         now = [name for name in changed if name not in later]
@@ -74,6 +74,7 @@ class Reload:
             "poll.exclude": self._exclude_anew,
             "poll.deadline": self._set_deadline,
             "socket.clients": self._set_clients,
+            "probation": self._set_probation,
         }
         if name in steps:
             steps[name]()
@@ -91,6 +92,11 @@ class Reload:
     def _set_deadline(self) -> None:
         if self._daemon.setup.readers is not None:
             self._daemon.setup.readers.deadline_s = self._daemon.setup.config.number("poll.deadline")
+
+    # Of repairs from now on: a probation that has begun ends when it was said to.
+    def _set_probation(self) -> None:
+        if self._daemon.running is not None:
+            self._daemon.running.engine.docket.probation.lasts_ns = int(self._daemon.setup.config.number("probation") * 1e9)
 
     def _set_clients(self) -> None:
         self._server.limit = int(self._daemon.setup.config.number("socket.clients"))

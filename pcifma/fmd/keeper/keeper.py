@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from pcifma.fmd.keeper.owner import ports_above, rival
 from pcifma.regs.bdf import Bdf
 
 _LINE_FD = 3
+_FD = struct.Struct("i")
 _LOG_LINES = 20  # a hostile daemon must not fill the journal: so many lines
 _LOG_PERIOD_S = 10.0  # in so many seconds, then one line that says how many were left out
 
@@ -156,7 +158,9 @@ def serve(sock: socket.socket, keeper: Keeper, log: Callable[[str], None]) -> No
             return
         reply, fd = keeper.answer(data)
         try:
-            socket.send_fds(sock, [reply.pack()], [] if fd is None else [fd], socket.MSG_DONTWAIT)
+            # socket.send_fds takes flags and, until CPython 3.13 at least, does not pass them on.
+            rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _FD.pack(fd))]
+            sock.sendmsg([reply.pack()], rights, socket.MSG_DONTWAIT)
         except OSError as err:
             if err.errno in (errno.EPIPE, errno.ECONNRESET):
                 return

@@ -387,16 +387,10 @@ def test_serve_keeps_no_descriptor_that_is_sent_to_it(served: socket.socket) -> 
 
 def test_serve_drops_replies_that_nobody_takes(served: socket.socket, lines: list[str]) -> None:
     request = Request(Verb.OPEN, 1, Bdf.parse("0000:99:00.0")).pack()
-    served.settimeout(0.2)
-    sent = 0
-    try:
-        while sent < 5000:
-            served.send(request)
-            sent += 1
-    except TimeoutError:
-        pass
-
     served.settimeout(10)
+    for _ in range(2000):
+        served.send(request)
+
     assert Reply.unpack(served.recv(4096)) is not None
 
 
