@@ -9,6 +9,7 @@ from typing import Protocol
 from pcifma.access import uevent, xenstore
 from pcifma.access.event_trace import AER_EVENT, opened
 from pcifma.access.host import TreeHost
+from pcifma.access.mca import xen_tree
 from pcifma.access.mca.bank_tree import MOUNT, BankTree
 from pcifma.access.seam import HYPERCALL, MCE_RECORD, Record
 from pcifma.access.tree import MountedTree
@@ -31,7 +32,7 @@ class LiveHost(TreeHost):
     def __init__(self) -> None:
         base = xenstore.machine_tree(Path("/"))
         self._banks = BankTree(base)
-        super().__init__(MountedTree(base, MOUNT, self._banks))
+        super().__init__(MountedTree(MountedTree(base, MOUNT, self._banks), xen_tree.MOUNT, xen_tree.XenTree()))
         self._streams: dict[str, Listening] = {}
         self._refused: dict[str, str] = {}
 

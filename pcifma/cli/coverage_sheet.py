@@ -31,6 +31,7 @@ def sheet(found: Survey, name: str, *, everything: bool) -> Iterator[str]:
         yield from _why(found, first, {} if everything or above is None else {str(above): said.get(str(above), frozenset())})
         said[first.coverage.device] = frozenset(first.coverage.why)
     yield from _help(found)
+    yield from _machine_checks(found)
     if found.situation.platform.invisible:
         yield f"Never visible here: {'; '.join(found.situation.platform.invisible)}"
 
@@ -41,6 +42,17 @@ def _heading(found: Survey, name: str) -> Iterator[str]:
     yield f"{clean(name)}  {found.situation.platform.text}   heard: {counts.heard} of {counts.functions}   {'   '.join(rest)}"
     for owner, reasons in sorted({(v.owner, v.reasons) for v in found.situation.owners.values()}):
         yield f"owner of AER: {'nobody' if owner == 'none' else owner} ({clean('; '.join(reasons))})"
+
+
+def _machine_checks(found: Survey) -> Iterator[str]:
+    checks = found.summary().machine_checks
+    if checks is UNSET:
+        return
+    marks = f"corrected {_MARKS[checks.corrected]}  uncorrected {_MARKS[checks.uncorrected]}"
+    word = "INVISIBLE" if (checks.corrected, checks.uncorrected) == (False, False) else f"by {checks.by}"
+    yield f"Errors of processors and memory: {marks}  {word}"
+    yield from (f"{' ' * _MARGIN}{clean(why)}" for why in checks.why)
+    yield from (f"{' ' * _MARGIN}would help: {clean(what)}" for what in checks.help)
 
 
 def _folded(lines: Sequence[Line], *, everything: bool) -> Iterator[list[Line]]:

@@ -53,9 +53,25 @@ class Help(msgspec.Struct, frozen=True, kw_only=True):
     risk: str = ""
 
 
+TelemetryWay = Literal["tracepoint", "mcelog", "hypercall", "msr", "none"]
+
+
+class MachineChecks(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether errors of processors and memory get here, corrected and uncorrected ones; None where that cannot be known (`why` says
+    so). *by* is the way they take, *help* what would open it.
+    """
+
+    corrected: bool | None
+    uncorrected: bool | None
+    by: TelemetryWay
+    why: list[str]
+    help: list[str]
+
+
 class CoverageSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The trailer of `coverage --json`. *heard*: Functions whose every severity is heard; *deaf*: one at least surely is not, and no
-    waiver covers it; *unknown*: the rest. *signs* are what the platform was told by, *invisible* what never gets here.
+    waiver covers it; *unknown*: the rest. *signs* are what the platform was told by, *invisible* what never gets here,
+    *machine_checks* whether errors of processors and memory do.
     """
 
     class_: Literal["coverage.summary"] = msgspec.field(name="class", default="coverage.summary")
@@ -71,3 +87,4 @@ class CoverageSummary(msgspec.Struct, frozen=True, kw_only=True):
     signs: list[str]
     invisible: list[str]
     help: list[Help]
+    machine_checks: MachineChecks | msgspec.UnsetType = msgspec.UNSET

@@ -20,6 +20,7 @@ from pcifma.platform.reason import Reason
 from pcifma.platform.remedy import Advice, Step, rank
 from pcifma.platform.rival import edac_clears, rivals
 from pcifma.platform.situation import Situation, situation
+from pcifma.platform.telemetry import telemetry
 from pcifma.platform.waiver import Waiver
 from pcifma.regs.exp import DevType
 
@@ -84,6 +85,7 @@ class Survey:
             signs=list(platform.signs),
             invisible=list(platform.invisible),
             help=[_help(step) for step in self.advice.steps],
+            machine_checks=telemetry(self.situation.view.machine.host, platform),
         )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from pcifma.access.mca.processor import Processors, signature, vendor_of
 from pcifma.access.mca.telemetry import Reported, parse
 from pcifma.errors import SourceError
+from pcifma.regs.mca import MCG_CAP
 
 XEN = Path("/dev/xen")
 _HYPERCALL_MCA = 48
@@ -35,6 +36,7 @@ _FAILED_OR_EMPTY = 3
 _PAGES, _PAGE = 64, 4096
 _DATA_BYTES = 768
 _CPU_BYTES = 304
+_MSR_LIMIT = 8
 _CPUS_LIMIT = (_PAGES - 1) * _PAGE // _CPU_BYTES
 _FETCH_LIMIT = 64  # records of one reading: the queues hold 30
 
@@ -70,7 +72,9 @@ class Hypercall:
         del vendor  # Xen's own number of it, which changed between versions; the string stands for it
         text = rows[0][52:68].split(b"\0", 1)[0].decode("ascii", "replace")
         numbers = {struct.unpack_from("<I", row, 12)[0]: struct.unpack_from("<I", row, 0)[0] for row in rows}
-        return Processors(vendor_of(text), signature(family, model, step), numbers=numbers)
+        pairs = min(struct.unpack_from("<I", rows[0], 168)[0], _MSR_LIMIT)
+        registers = dict(struct.iter_unpack("<QQ", rows[0][176 : 176 + 16 * pairs]))
+        return Processors(vendor_of(text), signature(family, model, step), numbers=numbers, mcg_cap=registers.get(MCG_CAP))
 
     def fetch(self) -> Iterator[Reported]:
         """What waits, urgent records first; each is acknowledged when the next is asked for."""

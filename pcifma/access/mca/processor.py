@@ -14,7 +14,8 @@ _VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd", "HygonGenuine": "hyg
 class Processors:
     """*vendor*, *cpuid* (leaf 1, EAX) as records have them; *numbers*: the hypervisor's number of a processor by its APIC id.
 
-    *flags* are the kernel's words for what the processor can do; *apicids* the APIC id of each processor that the kernel has.
+    *flags* are the kernel's words for what the processor can do; *apicids* the APIC id of each processor that the kernel has;
+    *mcg_cap* is IA32_MCG_CAP where the hypervisor says it.
     """
 
     vendor: str
@@ -22,6 +23,7 @@ class Processors:
     flags: frozenset[str] = frozenset()
     apicids: Mapping[int, int] = field(default_factory=dict)
     numbers: Mapping[int, int] = field(default_factory=dict)
+    mcg_cap: int | None = None
 
     def members(self) -> dict[str, str]:
         """As a record has them; a vendor byte of others means something else with every writer, and is not used."""
