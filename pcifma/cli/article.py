@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from pcifma.plugin.data import load_data
 from pcifma.plugin.loader import builtin_directory
 
-_DIAGNOSIS = "pcie_diagnosis"
+DIAGNOSES = ("pcie_diagnosis", "mca_diagnosis")
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """What a fault *class_* means."""
+    """What a fault *class_* means; a glob, where it is that of many."""
 
     class_: str
     what: str
@@ -22,11 +23,19 @@ class Article:
 
 
 def articles() -> dict[str, Article]:
-    """Every article by fault class."""
-    data: Mapping[str, Mapping[str, str]] = load_data(builtin_directory() / _DIAGNOSIS / "articles.yaml")
-    return {class_: Article(class_, one["what"], one["impact"], one["action"]) for class_, one in data.items()}
+    """Every article by fault class, or by a glob of classes."""
+    found: dict[str, Article] = {}
+    for place in DIAGNOSES:
+        data: Mapping[str, Mapping[str, str]] = load_data(builtin_directory() / place / "articles.yaml")
+        found |= {class_: Article(class_, one["what"], one["impact"], one["action"]) for class_, one in data.items()}
+    return found
 
 
 def about(classes: Iterable[str], known: Mapping[str, Article]) -> list[Article]:
     """The articles of *classes*, each once, in their order; a class without one (another module's) is left out."""
-    return [known[class_] for class_ in dict.fromkeys(classes) if class_ in known]
+    return [article for class_ in dict.fromkeys(classes) if (article := _of(class_, known)) is not None]
+
+
+def _of(class_: str, known: Mapping[str, Article]) -> Article | None:
+    # The first glob that fits: the files have the special before the general.
+    return known.get(class_) or next((article for glob, article in known.items() if "*" in glob and fnmatchcase(class_, glob)), None)

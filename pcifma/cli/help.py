@@ -7,24 +7,27 @@ from typing import Any
 
 import click
 
-from pcifma.cli.article import Article, about, articles
+from pcifma.cli.article import DIAGNOSES, Article, about, articles
 from pcifma.errors import UsageError
 from pcifma.event.code import message_code
 from pcifma.plugin.data import load_data
 from pcifma.plugin.loader import builtin_directory
-
-_DIAGNOSIS = "pcie_diagnosis"
 
 
 @click.command("help")
 @click.argument("code")
 def command(code: str) -> int:
     """The knowledge article of a message code (as PCIEX-8000-0A), offline."""
-    directory = builtin_directory() / _DIAGNOSIS
-    classes = classes_of(code.upper(), load_data(directory / "rules.yaml")["codes"])
+    dictionaries = {name: codes for place in DIAGNOSES for name, codes in _codes(place).items()}
+    classes = classes_of(code.upper(), dictionaries)
     for line in _words(code.upper(), about(classes, articles())):
         click.echo(line)
     return 0
+
+
+def _codes(place: str) -> Mapping[str, Mapping[Any, list[str]]]:
+    codes: Mapping[str, Mapping[Any, list[str]]] = load_data(builtin_directory() / place / "rules.yaml")["codes"]
+    return codes
 
 
 def classes_of(code: str, dictionaries: Mapping[str, Mapping[Any, list[str]]]) -> list[str]:

@@ -14,7 +14,7 @@ _NUMBERS = {
     "cpu": "cpu", "apicid": "apic-id", "socketid": "chip", "core": "core", "thread": "thread", "vcpu": "vcpu", "domid": "domain",
     "owner": "owner", "microcode": "microcode",
 }  # fmt: skip
-_TEXTS = {"via": "via", "state": "state", "action": "action", "doubt": "doubt", "identity": "identity"}
+_TEXTS = {"via": "via", "state": "state", "action": "action", "recovery": "recovery", "doubt": "doubt", "identity": "identity"}
 _TEXT_LIMIT = 200
 
 
@@ -56,7 +56,10 @@ def _ours(one: Told) -> Iterator[tuple[str, PayloadValue]]:
         yield "address-lsb", place[1]
     if check.count is not None:
         yield "corrected-count", check.count
-    if check.code.channel is not None:
+    if ".quickpath.mem_" in check.class_ and check.status >> 59 & 1 and (misc := one.number("misc")) is not None:
+        yield "dimm", misc >> 16 & 3  # of Xeon 5500 and 5600 (SDM 3B, "Intel IMC MC Error Codes for IA32_MCi_MISC")
+        yield "channel", misc >> 18 & 3 if check.code.channel is None else check.code.channel
+    elif check.code.channel is not None:
         yield "channel", check.code.channel
     if check.code.level is not None:
         yield "level", check.code.level

@@ -44,7 +44,7 @@ def test_a_polled_record_has_its_processor_bank_and_machine_address() -> None:
 
 
 def test_recovery_tells_frame_owner_and_that_the_page_is_pending() -> None:
-    urgent = globe(domid=0, flags=0x46) + bank(0xBD00_0000_0040_00CF, owner=0, addr=0x4A41_F000) + recovery(0x7F000, 0x3008)
+    urgent = globe(domid=0, flags=0x46) + bank(0xBD00_0000_0040_00CF, owner=0, addr=0x4A41_F000) + recovery(0x7F000, 0x3004)
     (one,) = parse(urgent, 3)
     assert one.urgent and one.more["mfn"] == "0x7f000" and one.more["address"] == "guest"
     assert (one.more["owner"], one.more["recovery"], one.more["domid"]) == ("0", "page offline pending", "0")
@@ -109,7 +109,7 @@ def test_a_virtual_machine_check_and_its_real_one_are_one() -> None:
 
 def test_they_are_matched_by_the_machine_frame_too() -> None:
     merger = Merger(WHOSE, probed=True)
-    urgent = parse(globe(flags=0x46) + bank(0xBD00_0000_0040_00CF, owner=0, addr=0x7F00_0000) + recovery(0x4A41F, 0x1008), 3)
+    urgent = parse(globe(flags=0x46) + bank(0xBD00_0000_0040_00CF, owner=0, addr=0x7F00_0000) + recovery(0x4A41F, 0x1004), 3)
     merger.take([device(0xBD00_0000_0040_00CF, addr=0x7F00_0000)], [(urgent[0], 1)], [virtual(0x4A41_F000, 1)], now_ns=2)
     assert merger.take([], [], [], now_ns=3 * WAIT_NS) == []
 

@@ -11,8 +11,8 @@ from pcifma.event.code import message_code
 from pcifma.plugin.data import load_data
 from pcifma.plugin.loader import builtin_directory
 
-DIAGNOSIS = builtin_directory() / "pcie_diagnosis"
-CODES = load_data(DIAGNOSIS / "rules.yaml")["codes"]
+DIAGNOSIS, MACHINE = builtin_directory() / "pcie_diagnosis", builtin_directory() / "mca_diagnosis"
+CODES = load_data(DIAGNOSIS / "rules.yaml")["codes"] | load_data(MACHINE / "rules.yaml")["codes"]
 EVERY = [(dictionary, int(number), classes) for dictionary, entries in CODES.items() for number, classes in entries.items()]
 
 

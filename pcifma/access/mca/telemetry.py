@@ -17,7 +17,7 @@ _GLOBAL, _BANK, _RECOVERY = struct.Struct("<HHIHHIIQ"), struct.Struct("<HHQQQQQ"
 _NOBODY = 0x7FF4  # DOMID_INVALID
 _IDLE = 0x7FFF  # DOMID_IDLE: nobody ran when the poller looked
 FLAGS = {0x01: "correctable", 0x02: "uncorrectable", 0x04: "recoverable", 0x08: "polled", 0x10: "reset", 0x20: "cmci", 0x40: "mce"}
-_PENDING, _OFFLINED, _OWNED = 0x8, 0x2, 0x1000
+_OFFLINED, _PENDING, _OWNED = 0x2, 0x4, 0x1000  # PG_OFFLINE_*, xen/include/public/sysctl.h
 
 
 @dataclass(frozen=True, slots=True)
