@@ -24,6 +24,7 @@ from pcifma.regs.bdf import Bdf
 _SIZE_LIMIT = 256 << 10
 _SECTIONS = {name.partition(".")[0] for name in SETTINGS if "." in name}
 _MODULES = "modules"
+_RETIRE = ("cpu", "page", "io")
 _TOP = sorted({name for name in SETTINGS if "." not in name} | _SECTIONS | {_MODULES})
 
 
@@ -239,6 +240,8 @@ def _check(name: str, setting: Setting, value: PropertyValue) -> None:
             raise ValueError(f"{value:g}{unit} is too little: {setting.low:g}{unit} at least")
         if setting.high is not None and value > setting.high:
             raise ValueError(f"{value:g}{unit} is too much: {setting.high:g}{unit} at most")
+    if name == "retire" and (strange := [item for item in cast("list[str]", value) if item not in _RETIRE]):
+        raise ValueError(f"{strange[0]!r} is none of {', '.join(_RETIRE)}")
     if name == "poll.exclude":
         for item in cast("list[str]", value):
             excluded(item)

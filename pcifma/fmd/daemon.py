@@ -44,6 +44,7 @@ from pcifma.fmd.notify import Notify
 from pcifma.fmd.path import Paths
 from pcifma.fmd.program import Programs
 from pcifma.fmd.recorded import RecordedWriter
+from pcifma.fmd.respond import Responder
 from pcifma.fmd.roster import Roster, Where
 from pcifma.fmd.socket import Arguments, Peer
 from pcifma.plugin.watch import HOST, Evidence, Finding
@@ -65,6 +66,7 @@ class Setup:
     """What a daemon is made of. *keeper* and *readers* are None where the source is no live machine, or nobody is root.
 
     *trusted*: uids that may own plugin directories. *file*: the configuration file that the command line named.
+    *retirer* is a keeper for responses, where they are allowed.
     """
 
     config: Config
@@ -75,6 +77,7 @@ class Setup:
     trusted: frozenset[int]
     nursery: Nursery | None = None
     file: Path | None = None
+    retirer: KeeperClient | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Daemon:
         self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
         self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
         self.programs = Programs(loop)
+        self.responder = Responder(loop, setup.retirer)
         self.consent = Consent(setup.machine)
         self.running: Running | None = None
         self.waiting = self._trouble = ""
@@ -211,7 +215,7 @@ class Daemon:
             duty=self.duty(), readers=setup.readers, acknowledger=self._acknowledger(),
         )  # fmt: skip
         facts = setup.machine.host
-        house = House(setup.machine, lookout, log, self.programs, self.roster, self.started_ns)
+        house = House(setup.machine, lookout, log, self.programs, self.responder, self.roster, self.started_ns)
         engine = Engine(
             log, self.clock, host=setup.machine.name, boot=setup.machine.boot, facts=facts, fabric=lookout.fabric, house=house,
             probation_ns=int(setup.config.number("probation") * 1e9),
@@ -366,6 +370,7 @@ class Daemon:
             self.say(str(err))
         finally:
             self.programs.close()
+            self.responder.close()
             self.roster.close()
             if running is not None:
                 running.log.close()

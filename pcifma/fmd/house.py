@@ -15,8 +15,10 @@ from pcifma.fmd.log.row import wall_of
 from pcifma.fmd.lookout import Lookout
 from pcifma.fmd.maintain import Planned
 from pcifma.fmd.program import Programs
+from pcifma.fmd.respond import Responder
 from pcifma.fmd.roster import Roster
 from pcifma.platform.coverage import Coverage
+from pcifma.plugin.module import Response
 from pcifma.plugin.status import LogStatus, Looks, ModuleStatus, Status
 from pcifma.poll.standing import Standings
 
@@ -31,6 +33,7 @@ class House:
     lookout: Lookout
     log: Log
     programs: Programs
+    responder: Responder
     roster: Roster
     started_ns: int
     planned: Planned | None = None
@@ -83,6 +86,10 @@ class House:
     def run(self, module: str, program: Program, done: Callable[[str], None]) -> None:
         """Start *program* for *module*."""
         self.programs.start(module, program, done)
+
+    def respond(self, module: str, response: Response, done: Callable[[str], None]) -> None:
+        """Have the keeper do *response* for *module*."""
+        self.responder.respond(module, response, done)
 
     def end(self, module: str) -> None:
         """Kill what runs for *module*."""

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Setting] = {
     "user": Setting("string", "pcifma", "who the daemon runs as when root starts it"),
     "group": Setting("string", "pcifma", "whose members may read over the control socket, and the log"),
     "clear": Setting("bool", False, "write logged status bits back where nobody owns them (owner none)"),
+    "retire": Setting("list", (), "what response agents may take out of service: cpu, page, io; each agent must be switched on as well"),
     "probation": Setting("time", "24h", "a repaired case is watched so long before it is resolved; a new one there says so", 0),
     "poll.registers": Setting("bool", True, "look at the registers by the clock; off: only at first, and where the kernel's records point"),
     "poll.interval": Setting("time", "1s", "between two looks at the registers that tell of every error", 0.05, 3600),

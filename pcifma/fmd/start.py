@@ -95,6 +95,7 @@ def run(order: Order, nursery: Nursery) -> None:
         machine = machine_of(order.source)
         machine = machine.but(host=SitedHost(machine.host, config.slots))
         keeper = keeper_for(machine, order.source, config, paths)
+        retirer = retirer_for(machine, order.source, config, paths)
         listen(machine, config)
         nursery.drop(who.uid, who.gid, load=preload(who, config))
         privilege.drop(who)
@@ -103,7 +104,7 @@ def run(order: Order, nursery: Nursery) -> None:
         machine, readers, exclude = guarded(machine, order.source, config, keeper)
         announce(config, machine, keeper)
         file = None if order.config is None else Path(order.config)
-        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery, file), sock, exclude)
+        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery, file, retirer), sock, exclude)
 
 
 def settle_user(config: Config, paths: Paths) -> privilege.Identity:
@@ -204,6 +205,16 @@ def keeper_for(machine: Machine, source: str | None, config: Config, paths: Path
     return keeper
 
 
+def retirer_for(machine: Machine, source: str | None, config: Config, paths: Paths) -> KeeperClient | None:
+    """A keeper for responses alone, where the operator allows any and we are root."""
+    retire = config.texts("retire")
+    if not retire or machine.kind != "live" or source is not None or os.geteuid() != 0:
+        return None
+    keeper = KeeperClient.start(_LIVE_SYS, clear=False, consent=paths.consent.absolute(), retire=retire)
+    OFFSPRING.keep(keeper.pid)
+    return keeper
+
+
 def guarded(
     machine: Machine, source: str | None, config: Config, keeper: KeeperClient | None
 ) -> tuple[Machine, Readers | None, Excluding | None]:
@@ -228,6 +239,8 @@ def announce(config: Config, machine: Machine, keeper: KeeperClient | None) -> N
     """Say what this daemon cannot do."""
     if machine.kind in ("live", "sysfs") and keeper is None:
         say(f"running as uid {os.geteuid()}, not root: only 64 bytes of each Function can be read, and nothing is written back")
+    if config.texts("retire") and keeper is None:
+        say("retire has no effect: only a daemon started by root, for this machine, takes parts out of service")
     if config.flag("clear") and keeper is None and machine.kind != "fixture":
         say("clear: true has no effect: only a daemon started by root writes status bits back")
 

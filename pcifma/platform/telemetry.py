@@ -58,8 +58,9 @@ def _judged(host: Host, platform: Platform) -> tuple[TelemetryWay, list[_Reason]
     if host.read("/proc/cmdline") is None:
         return "none", [_Reason(f"nothing is known of the host (/proc/cmdline: {host.why('/proc/cmdline')})", sure=False)]
     if platform.guest:
-        text = "a guest: its hypervisor keeps machine checks, and the banks it shows are its own"
-        return "none", [_Reason(text, help="run pcifma on the host")]
+        text = "a guest: its hypervisor keeps machine checks, the banks it shows are its own, and only what it makes up itself gets here"
+        way: TelemetryWay = "tracepoint" if any(host.entries(place) for place in _TRACEFS) else "none"
+        return way, [_Reason(text, help="run pcifma on the host")]
     if platform.hypervisor == "xen":
         return _consumer(host), [*_xen(host, platform), *_fetched(host, platform)]
     if platform.role == "unknown":

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pcifma.platform.coverage import Coverage
     from pcifma.platform.guest import guests
     from pcifma.platform.hypervisor import in_guest
-    from pcifma.plugin.module import Case, Module, PropertyValue, Serd, Services, Source
+    from pcifma.plugin.agent import Agent
+    from pcifma.plugin.module import Case, Module, PropertyValue, Response, Serd, Services, Source
     from pcifma.plugin.status import LOOK_BOUNDS_S, CaseStatus, LatchedBit, LogStatus, Looks, ModuleStatus, Status
     from pcifma.regs.mca_error import MachineCheck, Origin, physical_address
     from pcifma.regs.tlp import decode_header
@@ -46,7 +47,8 @@ _WHEN_ASKED = {
     "Coverage": "pcifma.platform.coverage",
     "guests": "pcifma.platform.guest",
     "in_guest": "pcifma.platform.hypervisor",
-    **dict.fromkeys(("Case", "Module", "PropertyValue", "Serd", "Services", "Source"), "pcifma.plugin.module"),
+    "Agent": "pcifma.plugin.agent",
+    **dict.fromkeys(("Case", "Module", "PropertyValue", "Response", "Serd", "Services", "Source"), "pcifma.plugin.module"),
     **dict.fromkeys(
         ("LOOK_BOUNDS_S", "CaseStatus", "LatchedBit", "LogStatus", "Looks", "ModuleStatus", "Status"), "pcifma.plugin.status"
     ),
@@ -60,6 +62,7 @@ __all__ = [
     "HOST",
     "LOOK_BOUNDS_S",
     "Access",
+    "Agent",
     "Bdf",
     "Capability",
     "Case",
@@ -89,6 +92,7 @@ __all__ = [
     "Read",
     "Record",
     "Register",
+    "Response",
     "Serd",
     "Services",
     "Severity",

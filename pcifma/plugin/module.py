@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pcifma.access.seam import Host
 from pcifma.fabric.fabric import Fabric
@@ -65,6 +66,21 @@ class Case(Protocol):
 
     def close(self) -> None:
         """The case needs no more attention from its diagnosis engine."""
+
+
+Kind = Literal["cpu", "page", "io"]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A part to be taken out of service, or with *restore* given back. *kind*: `cpu` (its number in *name*), `page` (the frame, as 0x…)
+    or `io` (a Function's address). *hard*: a page whose data is lost already, and is not worth moving.
+    """
+
+    kind: Kind
+    name: str
+    restore: bool = False
+    hard: bool = False
 
 
 class Services(Protocol):
@@ -131,6 +147,15 @@ class Services(Protocol):
         `exit N`, `signal N`, `late`, or `start`, each followed by what it wrote to standard error first, or why it did not start.
         A restart of the daemon ends it and says nothing. Built-in modules only; others start what they need themselves.
         """
+
+    def respond(self, timer: str, response: Response) -> None:
+        """Have the keeper take a part out of service, without waiting; timeout(timer, outcome) says `done WHAT`, or `refused WHY`.
+
+        The keeper judges the part again, and does only what the operator allowed (setting `retire`). Built-in modules only.
+        """
+
+    def isolate(self, uuid: str) -> None:
+        """Every suspect of the case *uuid* is out of service: list.isolated. Built-in modules only."""
 
 
 class Module(Protocol):

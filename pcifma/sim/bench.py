@@ -20,7 +20,7 @@ from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.rehearsal import registration
 from pcifma.platform.coverage import Coverage
 from pcifma.plugin.loader import Plugin
-from pcifma.plugin.module import Module, PropertyValue
+from pcifma.plugin.module import Module, PropertyValue, Response
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 from pcifma.regs.bdf import Bdf
@@ -139,6 +139,12 @@ class Bench:
 
     def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
         """As Services.execute; a simulation acts on nothing."""
+
+    def respond(self, timer: str, response: Response) -> None:
+        """Nothing is taken out of service here."""
+
+    def isolate(self, uuid: str) -> None:
+        """No case is isolated here."""
 
     def run(self, heard: Sequence[Heard], link_status: Mapping[str, int]) -> list[Case]:
         """Tell the module all that was *heard*, and wait for what it still waits for. The links' state is told first."""

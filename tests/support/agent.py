@@ -17,7 +17,7 @@ from pcifma.fmd.loop import Loop
 from pcifma.fmd.program import Programs
 from pcifma.fmd.rehearsal import registration
 from pcifma.platform.coverage import Coverage
-from pcifma.plugin import PropertyValue, Status
+from pcifma.plugin import PropertyValue, Response, Status
 from pcifma.plugin.loader import builtin
 
 _PATIENCE_S = 60.0
@@ -25,13 +25,15 @@ _PATIENCE_S = 60.0
 
 @dataclass
 class TestHouse:
-    """House: *now* and *covered* are what the test wants said; programs run for real."""
+    """House: *now* and *covered* are what the test wants said; programs run for real; *responses* are what agents asked for."""
 
     __test__ = False
     now: Status = field(default_factory=lambda: Status(version="1"))
     covered: list[Coverage] = field(default_factory=list)
     loop: Loop = field(default_factory=lambda: Loop(SystemClock()))
     programs: Programs = field(init=False)
+    responses: list[Response] = field(default_factory=list)
+    answer: str = "done as asked"
 
     def __post_init__(self) -> None:
         self.programs = Programs(self.loop)
@@ -44,6 +46,10 @@ class TestHouse:
 
     def run(self, module: str, program: Program, done: Callable[[str], None]) -> None:
         self.programs.start(module, program, done)
+
+    def respond(self, module: str, response: Response, done: Callable[[str], None]) -> None:
+        self.responses.append(response)
+        done(self.answer)
 
     def end(self, module: str) -> None:
         self.programs.end(module)

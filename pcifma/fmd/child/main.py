@@ -27,7 +27,7 @@ from pcifma.fmd.child.seccomp import shield
 from pcifma.platform.coverage import Coverage
 from pcifma.plugin import boundary, loader
 from pcifma.plugin.guard import line as told
-from pcifma.plugin.module import Module, PropertyValue
+from pcifma.plugin.module import Module, PropertyValue, Response
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 
@@ -220,6 +220,14 @@ class RemoteServices:
     def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
         """PluginError: this process starts, and waits for, what it needs itself."""
         raise PluginError("only built-in modules have programs run for them: start what you need, it ends with this process")
+
+    def respond(self, timer: str, response: Response) -> None:
+        """PluginError: parts are taken out of service by built-in modules only."""
+        raise PluginError("only built-in modules take parts out of service")
+
+    def isolate(self, uuid: str) -> None:
+        """PluginError, as above."""
+        raise PluginError("only built-in modules take parts out of service")
 
 
 class Runner:

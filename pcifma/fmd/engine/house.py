@@ -9,6 +9,7 @@ from typing import Protocol
 from pcifma import __version__
 from pcifma.errors import PluginError
 from pcifma.platform.coverage import Coverage
+from pcifma.plugin.module import Response
 from pcifma.plugin.status import Status
 
 
@@ -33,6 +34,9 @@ class House(Protocol):
     def run(self, module: str, program: Program, done: Callable[[str], None]) -> None:
         """Start *program* for *module*; *done* gets its outcome, unless `end` comes first. PluginError."""
 
+    def respond(self, module: str, response: Response, done: Callable[[str], None]) -> None:
+        """Have the keeper do *response* for *module*; *done* gets its outcome. PluginError where nothing of the kind is allowed."""
+
     def end(self, module: str) -> None:
         """Kill what still runs for *module*, and tell nobody."""
 
@@ -51,6 +55,10 @@ class NoHouse:
     def run(self, module: str, program: Program, done: Callable[[str], None]) -> None:
         """PluginError: a replay acts on nothing."""
         raise PluginError(f"module {module}: a replay runs no programs")
+
+    def respond(self, module: str, response: Response, done: Callable[[str], None]) -> None:
+        """PluginError: a replay acts on nothing."""
+        raise PluginError(f"module {module}: a replay takes nothing out of service")
 
     def end(self, module: str) -> None:
         """Nothing runs."""

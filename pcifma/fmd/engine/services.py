@@ -19,7 +19,7 @@ from pcifma.fmd.log.batch import Checkpoint
 from pcifma.platform.coverage import Coverage
 from pcifma.plugin import boundary
 from pcifma.plugin.boundary import number, seconds
-from pcifma.plugin.module import PropertyValue
+from pcifma.plugin.module import PropertyValue, Response
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
 
@@ -225,6 +225,17 @@ class ModuleServices:
         """Run *program*; timeout(timer, outcome) when it has ended."""
         self._check(timer)
         self._desk.house.run(self.name, Program(program, data, limit_s), lambda outcome: self._desk.ended(self.name, timer, outcome))
+
+    def respond(self, timer: str, response: Response) -> None:
+        """Have the keeper take a part out of service; timeout(timer, outcome) when it has answered."""
+        self._check(timer)
+        self._desk.house.respond(self.name, response, lambda outcome: self._desk.ended(self.name, timer, outcome))
+
+    def isolate(self, uuid: str) -> None:
+        """Every suspect of the case *uuid* is out of service."""
+        case = self._desk.docket.cases.get(uuid)
+        if case is not None and case.record.state in ("SOLVED", "CLOSE_WAIT"):
+            self._desk.docket.isolate(case)
 
     # Names become keys of the log: text that it can hold, and of some shortness.
     def _check(self, name: str, limit: int = 256) -> str:

@@ -8,18 +8,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from pcifma.errors import BusyError, DaemonError, GoneError, ReadError, WriteRefusedError
 from pcifma.fmd.keeper.keeper import Keeper
-from pcifma.fmd.keeper.message import FACTS, REPLY_BYTES, Kind, Reply, Request, Status, Verb
+from pcifma.fmd.keeper.message import FACTS, NOWHERE, REPLY_BYTES, Kind, Reply, Request, Status, Verb
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.catalogue import BY_NAME
 from pcifma.regs.table import Location
 
 DEADLINE_S = 1.0
+RETIRE_DEADLINE_S = 60.0  # a driver may wait for its device, and a page for its users
 START_DEADLINE_S = 60.0  # an interpreter and the register tables, on an emulated machine that is busy: 10 s were too few
 _FACT_LIMIT = 1 << 20
 _KINDS = {"header": Kind.HEADER, "standard": Kind.STANDARD, "extended": Kind.EXTENDED}
@@ -37,13 +38,13 @@ class KeeperClient:
         self.alive = True
 
     @classmethod
-    def start(cls, sys_root: Path, *, clear: bool, consent: Path) -> KeeperClient:
+    def start(cls, sys_root: Path, *, clear: bool, consent: Path, retire: Sequence[str] = ()) -> KeeperClient:
         """Start a keeper for the sysfs tree *sys_root*; *clear* is the operator's consent to acknowledgements, without which there
-        may be one for once at *consent*.
+        may be one for once at *consent*; *retire* are the kinds of parts (`cpu`, `page`, `io`) that may be taken out of service.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Isolated: neither the environment nor the working directory decides what runs as root.
-        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper.keeper", str(sys_root), str(consent), *(["clear"] if clear else [])]
+        argv = [sys.executable, "-I", "-m", "pcifma.fmd.keeper.keeper", str(sys_root), str(consent), *(["clear"] if clear else []), *retire]
         with theirs:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHILD_FD)]
             pid = os.posix_spawn(sys.executable, argv, _kept(os.environ), file_actions=actions)
@@ -93,6 +94,19 @@ class KeeperClient:
         """Write logged *bits* back; the register before and after. WriteRefusedError, BusyError (outcome unknown), DaemonError."""
         reply, _ = self._ask(Request(Verb.ACK, self._next(), bdf, *key_of(location), bits))
         return _written(reply, bdf, location)
+
+    def retire(self, verb: Verb, how: int, *, number: int = 0, bdf: Bdf = NOWHERE, deadline_s: float = RETIRE_DEADLINE_S) -> str:
+        """Take a part out of service or give it back (*how*: 0, 1, 2 as in retire.py): processor *number*, page *number*, Function *bdf*.
+
+        What was done; WriteRefusedError with the reason, BusyError (outcome unknown), DaemonError.
+        """
+        id_, offset, bits = (number, 0, 0) if verb is Verb.CPU else (0, number >> 32, number & 0xFFFFFFFF)
+        if id_ >> 16 or offset >> 16:
+            raise WriteRefusedError(f"{number:#x} is beyond what there can be")
+        reply, _ = self._ask(Request(verb, self._next(), bdf, kind=how, id=id_, offset=offset, bits=bits), deadline_s)
+        if reply.status is not Status.OK:
+            raise WriteRefusedError(reply.text)
+        return reply.text
 
     def _next(self) -> int:
         return next(self._number) & 0xFFFF

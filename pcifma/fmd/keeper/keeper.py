@@ -25,10 +25,13 @@ from pcifma.fmd.keeper.ack import AckError, Registers, acknowledge, refused
 from pcifma.fmd.keeper.consent import given
 from pcifma.fmd.keeper.message import FACTS, REQUEST_BYTES, Kind, Reply, Request, Status, Verb
 from pcifma.fmd.keeper.owner import ports_above, rival
+from pcifma.fmd.keeper.retire import RETIRE_HARD, Retirer, act
 from pcifma.regs.bdf import Bdf
 
 _LINE_FD = 3
 _FD = struct.Struct("i")
+# Words of the operator's consent, each with its verb.
+RETIREMENTS = {"cpu": Verb.CPU, "page": Verb.PAGE, "io": Verb.FUNCTION}
 _LOG_LINES = 20  # a hostile daemon must not fill the journal: so many lines
 _LOG_PERIOD_S = 10.0  # in so many seconds, then one line that says how many were left out
 
@@ -57,11 +60,13 @@ class Log:
 
 class Keeper:
     """Answers requests about the sysfs tree *sys*. *clear*: the operator's consent to acknowledgements, given at start; without it,
-    a one-time consent may lie at *consent*.
+    a one-time consent may lie at *consent*. *retire*: the verbs by which parts may be taken out of service, consented to likewise.
     """
 
-    def __init__(self, sys: Path, *, clear: bool, log: Callable[[str], None], consent: Path | None = None) -> None:
-        self._sys, self._clear, self._log, self._consent = sys, clear, log, consent
+    def __init__(
+        self, sys: Path, *, clear: bool, log: Callable[[str], None], consent: Path | None = None, retire: frozenset[Verb] = frozenset()
+    ) -> None:
+        self._sys, self._clear, self._log, self._consent, self._retire = sys, clear, log, consent, retire
 
     def answer(self, data: bytes) -> tuple[Reply, int | None]:
         """The reply to one datagram, and the file descriptor to send with it (the caller closes it)."""
@@ -81,6 +86,8 @@ class Keeper:
             return self._open(request, self._sys / FACTS[request.id])
         if request.verb == Verb.ACK:
             return self._ack(request), None
+        if request.verb in RETIREMENTS.values() and request.kind <= RETIRE_HARD:
+            return self._take(request), None
         return _reply(request, Status.BAD, "no such verb or fact"), None
 
     def _config(self, bdf: Bdf) -> Path:
@@ -115,6 +122,20 @@ class Keeper:
         where = f"{request.bdf} {Kind(request.kind).name.lower()} {request.id:#x}+{request.offset:#x}"
         self._log(f"wrote {before & request.bits:#x} to {where}: {before:#x} -> {after:#x}")
         return Reply(Status.OK, request.number, request.verb, before, after)
+
+    def _take(self, request: Request) -> Reply:
+        if request.verb not in self._retire:
+            return _reply(request, Status.REFUSED, "not allowed by the configuration")
+        retirer = Retirer(self._sys)
+        calls: dict[int, Callable[[], str]] = {
+            Verb.CPU: lambda: retirer.cpu(request.id, request.kind),
+            Verb.PAGE: lambda: retirer.page(request.frame, request.kind),
+            Verb.FUNCTION: lambda: retirer.function(request.bdf, request.kind),
+        }
+        done, text = act(calls[request.verb])
+        if done:
+            self._log(text)
+        return _reply(request, Status.OK if done else Status.REFUSED, text)
 
     def _told(self, bdf: Bdf) -> str:
         # Root Control of every port on the way, and of the Function itself.
@@ -183,8 +204,8 @@ def _print(line: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Serve on file descriptor 3 for the sysfs tree *argv*[0]; one-time consents lie at *argv*[1]; `clear` as *argv*[2] is the
-    operator's consent for good.
+    """Serve on file descriptor 3 for the sysfs tree *argv*[0]; one-time consents lie at *argv*[1]; what follows is the
+    operator's consent for good: `clear`, `cpu`, `page`, `io`.
     """
     # The daemon ends us by closing its side; a terminal's or systemd's signal to the group must not come first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -193,7 +214,8 @@ def main(argv: list[str]) -> int:
     os.closerange(_LINE_FD + 1, 1 << 20)  # whatever the daemon was given
     log = Log(_print, time.monotonic)
     with socket.socket(fileno=_LINE_FD) as sock:
-        keeper = Keeper(Path(argv[0]), consent=Path(argv[1]), clear=argv[2:] == ["clear"], log=log)
+        retire = frozenset(RETIREMENTS[word] for word in argv[2:] if word in RETIREMENTS)
+        keeper = Keeper(Path(argv[0]), consent=Path(argv[1]), clear="clear" in argv[2:], log=log, retire=retire)
         serve(sock, keeper, log)
     keeper_trace.remove(daemon)
     return 0

@@ -28,6 +28,9 @@ class Verb(IntEnum):
     OPEN = 1  # a Function's configuration space, read-only
     FACT = 2  # a root-only file of FACTS, read-only
     ACK = 3  # write logged RW1C bits back
+    CPU = 4  # take a processor out of service, or give it back
+    PAGE = 5  # the same of a page of memory
+    FUNCTION = 6  # the same of a Function's driver
 
 
 class Status(IntEnum):
@@ -69,7 +72,8 @@ FACTS = (
 class Request:
     """One request. *bdf* for OPEN and ACK; *id* the capability's id (ACK) or the index of the fact (FACT).
 
-    ACK: *offset* bytes from the capability, *width* bytes, *bits* the logged bits of that register.
+    ACK: *offset* bytes from the capability, *width* bytes, *bits* the logged bits of that register. CPU, PAGE, FUNCTION: *kind* says
+    how (retire.RETIRE, RESTORE, RETIRE_HARD); *id* is the processor's number; the page's frame is *offset* above *bits*.
     """
 
     verb: int
@@ -80,6 +84,11 @@ class Request:
     offset: int = 0
     width: int = 0
     bits: int = 0
+
+    @property
+    def frame(self) -> int:
+        """The page's frame number, of 48 bits."""
+        return self.offset << 32 | self.bits
 
     def pack(self) -> bytes:
         """The datagram."""

@@ -28,7 +28,7 @@ def rival(sys: Path, bdf: Bdf) -> str:
 
     *sys* is the sysfs tree. Root Control is checked by the caller, who reads registers.
     """
-    return _guest(sys, bdf) or _native(sys, bdf) or _firmware(sys) or _asleep(sys, bdf)
+    return guest(sys, bdf) or _native(sys, bdf) or _firmware(sys) or _asleep(sys, bdf)
 
 
 def ports_above(sys: Path, bdf: Bdf) -> tuple[Bdf, ...]:
@@ -53,7 +53,8 @@ def _driver(device: Path) -> str:
         return ""
 
 
-def _guest(sys: Path, bdf: Bdf) -> str:
+def guest(sys: Path, bdf: Bdf) -> str:
+    """Which guest's driver holds *bdf*, in a few words; empty if none does."""
     device = _device(sys, bdf)
     driver = _driver(device)
     if driver in _GUEST_DRIVERS or (device / "vfio-dev").exists():

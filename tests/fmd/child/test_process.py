@@ -21,7 +21,7 @@ from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.plugin import ChildPlugin
 from pcifma.fmd.child.process import Limits
 from pcifma.platform.coverage import Coverage, Heard
-from pcifma.plugin import Evidence, Finding, Location, Looks, Snapshot, Status, Target, Watch
+from pcifma.plugin import Evidence, Finding, Location, Looks, Response, Snapshot, Status, Target, Watch
 from pcifma.plugin.loader import read_manifest
 
 DEADLINE_S = 1.0
@@ -331,6 +331,12 @@ class FakeServices:
 
     def execute(self, timer: str, program: Sequence[str], data: bytes, limit_s: float) -> None:
         self.said.append(("execute", timer))
+
+    def respond(self, timer: str, response: Response) -> None:
+        raise AssertionError("a plugin's process takes nothing out of service")
+
+    def isolate(self, uuid: str) -> None:
+        raise AssertionError("a plugin's process isolates nothing")
 
 
 MODULE = """
