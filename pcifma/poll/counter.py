@@ -11,7 +11,7 @@ ledger makes one ereport of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import Snapshot, Target
@@ -60,10 +60,13 @@ class Ledger:
         """Counters are read *slow_ns* apart from now on."""
         self._wait_ns = slow_ns + SERVICE_NS
 
-    def settle(self, identity: str, news: dict[Key, News], counters: set[Key], *, now_ns: int, first: bool) -> None:
+    def settle(
+        self, identity: str, news: dict[Key, News], counters: set[Key], *, now_ns: int, first: bool, uncleared: Collection[str] = ()
+    ) -> None:
         """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count.
 
-        *first*: on a first look residue is no sighting of what the kernel has counted.
+        *first*: on a first look residue is no sighting of what the kernel has counted. *uncleared*: classes whose bit the kernel
+        leaves set: it counts them again with every other error of the Function, so its count tells no more than that they are there.
         """
         seen = {one.finding.class_ for key, one in news.items() if key not in counters and not (first and one.finding.residue)}
         fresh: dict[str, int] = {}
@@ -73,6 +76,10 @@ class Ledger:
             count = one.finding.count - self._due(identity, cls, now_ns)
             if cls in seen:
                 fresh[cls] = fresh.get(cls, 0) + max(0, count)
+                if cls in uncleared:
+                    fresh[cls] = min(fresh[cls], 1)
+            elif cls in uncleared and not first:
+                continue
             elif count > 0:
                 news[key] = one._replace(finding=one.finding._replace(count=count), sources=(COUNTER,))
         for key in news.keys() - counters:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pcifma.access.seam import HYPERCALL, MCE_RECORD, Host, Record
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
+from pcifma.poll.latched import Standing
 from pcifma.poll.subject import Moment
 from pcifma.regs.aer import AER
 from pcifma.regs.bdf import Bdf
@@ -126,6 +127,11 @@ def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[
     return found
 
 
+def is_kept(location: Location | str) -> bool:
+    """True for the register whose bits Linux clears only where a recovery has succeeded."""
+    return location == _UE
+
+
 def sayers(snapshot: Snapshot, evidence: Evidence, told: Sequence[Heard]) -> list[Heard]:
     """The records that say what *evidence* of *snapshot* stands on."""
     if snapshot.record is not None:
@@ -183,6 +189,20 @@ class Ear:
                 lost = Record(stream, {"lost": str(beyond), "reason": f"more than {RECORDS_A_LOOK} came in one look"}, now_ns)
                 found.setdefault(None, []).append(Heard(lost, None))
         self._expected = {key: seen for key, seen in self._expected.items() if now_ns - seen[0] <= SERVICE_NS}
+        return found
+
+    def renewed(self, identity: str, now: Snapshot, told: Sequence[Heard], standing: Iterable[Standing]) -> list[Heard]:
+        """*told* without what they repeat: a record has every bit that is set, also those that nobody has cleared since they were
+        told. Where all of a record stood already, the error has come again.
+        """
+        kept = now.word(_UE) or 0
+        seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and (identity, row.register, row.bit) not in self._expected)
+        found: list[Heard] = []
+        for one in told:
+            word = one.words.get(_UE, 0)
+            fresh = word & ~(kept & seen)
+            seen |= word
+            found.append(one._replace(words={**one.words, _UE: fresh}) if fresh and fresh != word else one)
         return found
 
     def news(self, identity: str, finding: Finding, plugin: str, saying: list[Heard], *, read: bool, stands: bool) -> News | None:

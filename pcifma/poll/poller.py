@@ -23,11 +23,11 @@ from pcifma.plugin import boundary
 from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target, Watch
 from pcifma.poll.absence import ASLEEP, REMEDIES, Sleepers, asleep
 from pcifma.poll.counter import Ledger, restored
-from pcifma.poll.ear import Ear, Heard, News, Whose, sayers, shows, snapshots, timed
+from pcifma.poll.ear import Ear, Heard, News, Whose, is_kept, sayers, shows, snapshots, timed
 from pcifma.poll.fact import Facts
 from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.quota import Quota
-from pcifma.poll.snapshot import take
+from pcifma.poll.snapshot import answers, take
 from pcifma.poll.subject import Moment, Seen
 from pcifma.poll.target import Sourced, Watched, Watcher, is_held, unmet, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
@@ -247,7 +247,7 @@ class Poller:
     def _may_answer_now(self, function: Function, *, slow: bool) -> bool:
         if function.unread == ASLEEP:
             return not asleep(self.machine.host, self.fabric, function)
-        return function.unread == "busy" or (slow and self.tick > 0)
+        return function.unread == "busy" or answers(self.machine, function.bdf) or (slow and self.tick > 0)
 
     # One target.
 
@@ -279,11 +279,13 @@ class Poller:
     def _settle(self, target: Watched, now: Snapshot, look: Look, told: Sequence[Heard] = ()) -> None:
         # What is news becomes ereports; what stood and was seen clear leaves the latched set.
         identity = target.subject.identity
+        told = self.ear.renewed(identity, now, told, self.latched.standing(identity)) if told else told
         shown = snapshots(now, told)
         present: set[tuple[str, int]] = set()
         news: dict[tuple[str, int], News] = {}
         records: list[News] = []
         counters: set[tuple[str, int]] = set()
+        uncleared: set[str] = set()
         before = target.before or self._remembered(target, look.when)
         for snapshot, finding, plugin in self._sightings(target, shown, before):
             key = (str(finding.evidence.location), finding.evidence.bit)
@@ -292,6 +294,7 @@ class Poller:
             read = not saying or shows(now, finding.evidence)
             present |= {key} if read else set()
             stands = key not in counters and self.latched.stands(identity, *key)
+            uncleared |= {finding.class_} if read and is_kept(finding.evidence.location) else set()
             one = self.ear.news(identity, finding, plugin, saying, read=read, stands=stands)
             if one is not None and snapshot.record is not None:
                 records.append(one)
@@ -300,7 +303,7 @@ class Poller:
         self._let_fall(identity, now, present)
         if target.plan.counting:
             first = self._seen(target, look.when, fast=False).first_look
-            self._ledger.settle(identity, news, counters, now_ns=now.time_ns, first=first)
+            self._ledger.settle(identity, news, counters, now_ns=now.time_ns, first=first, uncleared=uncleared)
         granted: list[News] = []
         for one in [*(news[key] for key in sorted(news, key=lambda k: self._place(target, news[k].finding))), *records]:
             if self._grants(target, one, len(granted)):

@@ -11,11 +11,13 @@ from pcifma.errors import BusyError, GoneError, ReadError, ShortReadError
 from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
 from pcifma.plugin.watch import Read, Target, Watch
+from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
 
 IDENTITY, COMMAND_STATUS = Location("", 0, 4), Location("", 4, 4)
 PRESENCE = (IDENTITY, COMMAND_STATUS)  # both all ones: nobody answers. A Virtual Function's identity alone is all ones too (SR-IOV 3.4.1.1)
 _ONES = b"\xff\xff\xff\xff"
+_HALF_ONES = b"\xff\xff"
 _REQUEST_RETRY = b"\x01\x00"  # Vendor ID of a Function that is not ready yet (PCIe Base Spec 2.3.1, RRS Software Visibility)
 _READ_AGAIN_LIMIT = 3
 
@@ -27,6 +29,9 @@ class Span(NamedTuple):
     offset: int
     length: int
     parts: tuple[tuple[Location, int], ...]
+
+
+_PRESENCE = Span(None, 0, 8, ((IDENTITY, 0), (COMMAND_STATUS, 4)))
 
 
 class Plan(NamedTuple):
@@ -225,7 +230,7 @@ def take(machine: Machine, target: Target, plan: Plan) -> Words:
     times.
     """
     reading = _Reading(machine, target)
-    got = reading.run(plan.spans)
+    got = reading.sound(plan)
     for _ in range(_READ_AGAIN_LIMIT - 1):
         if got.unread or not plan.again or got.silent(plan):
             return got
@@ -234,11 +239,16 @@ def take(machine: Machine, target: Target, plan: Plan) -> Words:
         torn = {location for (whose, location), word in second.words.items() if got.words.get((whose, location)) != word}
         if not torn:
             return got
-        more = reading.run(plan.spans)
+        more = reading.sound(plan)
         more.reads += got.reads
         more.torn = torn
         got = more
     return got
+
+
+def answers(machine: Machine, bdf: Bdf) -> bool:
+    """True if somebody answers at *bdf*: one read."""
+    return bdf in machine.configs and not _Reading(machine, Target.function(bdf)).run((_PRESENCE,)).unread
 
 
 class _Reading:
@@ -248,6 +258,21 @@ class _Reading:
         self._configs = machine.configs
         self._target = target
         self._own = machine.configs.get(target.bdf) if target.kind == "function" else None
+
+    def sound(self, plan: Plan) -> Words:
+        """All of *plan*, once; where ones were read, as often as it takes to know that the Function said so, and no bus without it."""
+        got = self.run(plan.spans)
+        for _ in range(_READ_AGAIN_LIMIT):
+            if got.unread or got.silent(plan) or not any(_HALF_ONES in data for _, data in got.read):
+                return got
+            got.unread = self.run((_PRESENCE,)).unread
+            second = got if got.unread else self.run(plan.spans)
+            if second.words == got.words:
+                return got
+            second.reads += got.reads
+            got = second
+        got.unread = got.unread or "busy"  # it comes and goes
+        return got
 
     def run(self, spans: Iterable[Span]) -> Words:
         got = Words(self._target)

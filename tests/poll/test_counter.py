@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from support.board import CORRECTABLE, DEVICE_STATUS, END, board
+from support.board import CORRECTABLE, DEVICE_STATUS, END, UNCORRECTABLE, board
 from support.machine import Bench, bench
 from support.source import MadeSource
 
@@ -107,6 +107,19 @@ def test_count_that_comes_after_the_bit_adds_nothing(on: Bench) -> None:
     assert told(look(of, on, 1, bit=True)) == [(1, ["poll"])]
     assert told(look(of, on, 30, count=1)) == []
     assert told(look(of, on, 30, count=2)) == [(1, ["counter"])]
+
+
+def test_bit_that_the_kernel_leaves_set_is_counted_again_with_others_and_told_once(on: Bench) -> None:
+    def poisoned(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
+        yield from (finding._replace(class_="ereport.io.pciex.tl.ptlp") for finding in risen(now, before))
+
+    counter = MadeSource([Watch(TARGET, when="count", facts=(FACT,))], poisoned)
+    of = Poller(on.machine, build(on.machine), [*builtin(("pcie_aer",)), counter])
+    look(of, on, 0)
+    on.space(END).put(UNCORRECTABLE, 0x1000, 4)
+    on.space(END).put(DEVICE_STATUS, 2, 2)
+    assert told(look(of, on, 30, count=2)) == [(1, ["poll", "counter"])]
+    assert told(look(of, on, 30, count=3)) == []
 
 
 def test_bit_that_nobody_counts_swallows_no_later_count(on: Bench) -> None:

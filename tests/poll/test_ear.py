@@ -93,6 +93,33 @@ def test_fatal_record_of_a_function_that_is_gone_is_told(tmp_path: Path) -> None
     assert next(e.severity for e in found if e.class_.endswith("mtlp")) == "fatal"
 
 
+def record(word: int) -> str:
+    return f'{{dev_name: "{CARD}", status: {word:#x}, severity: 0, tlp_header_valid: 0}}'
+
+
+def test_record_repeats_what_nobody_has_cleared_and_tells_it_once(tmp_path: Path) -> None:
+    both = f"event: {{aer_event: [{record(0x1000)}, {record(0x5000)}]}}"
+    found = events(tmp_path, f"at: 1500ms, {latch(0x5000)}, {both}")
+    assert told(found) == [("tl.ptlp", ["poll", "aer_event"], 1), ("tl.cto", ["poll", "aer_event"], 1)]
+
+
+def test_record_of_another_error_does_not_tell_the_one_that_stands_again(tmp_path: Path) -> None:
+    later = f"at: 9s, {latch(0x4000)}, event: {{aer_event: {record(0x5000)}}}"
+    found = events(tmp_path, f"at: 1500ms, {latch(POISONED)}, {EVENT}", later)
+    assert told(found) == [("tl.ptlp", ["poll", "aer_event"], 1), ("tl.cto", ["poll", "aer_event"], 1)]
+
+
+def test_record_of_what_stands_alone_is_the_error_again(tmp_path: Path) -> None:
+    found = events(tmp_path, f"at: 1500ms, {latch(POISONED)}, {EVENT}", f"at: 9s, {EVENT}")
+    assert told(found) == [("tl.ptlp", ["poll", "aer_event"], 1), ("tl.ptlp", ["aer_event"], 1)]
+
+
+def test_records_that_come_after_the_look_add_nothing_each(tmp_path: Path) -> None:
+    both = f"event: {{aer_event: [{record(0x1000)}, {record(0x5000)}]}}"
+    found = events(tmp_path, f"at: 900ms, {latch(0x5000)}", f"at: 1100ms, {both}")
+    assert told(found) == [("tl.ptlp", ["poll"], 1), ("tl.cto", ["poll"], 1)]
+
+
 INACCESSIBLE = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0, severity: 1, tlp_header_valid: 0}}}}'
 
 

@@ -214,6 +214,29 @@ def test_all_ones_is_gone_and_not_an_error(on: Bench) -> None:
     assert next_look(of, on).ereports == []
 
 
+@pytest.mark.parametrize("answers", range(1, 9))
+def test_function_that_vanishes_while_it_is_read_has_no_error(on: Bench, answers: int) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 0x0004, 2)
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    on.space(END).answers = answers
+    assert {cls for _, cls in bits(next_look(of, on))} <= {"pcifma.unread", "io.pciex.tl.mtlp"}
+    on.space(END).answers = None
+    found = bits(next_look(of, on, 2))
+    assert [cls for _, cls in found if cls != "pcifma.unread"] in ([], ["io.pciex.tl.mtlp"])
+
+
+def test_function_that_answers_again_is_read_at_the_next_look(on: Bench) -> None:
+    on.space(END).answers = 0
+    of = poller(on)
+    assert bits(of.look()) == [(END, "pcifma.unread")]
+    on.space(END).answers = None
+    on.space(END).put(DEVICE_STATUS, 0x0004, 2)
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    assert bits(next_look(of, on)) == [(END, "io.pciex.tl.mtlp")]
+
+
 def test_vanished_function_is_said_to_be_gone_once(on: Bench) -> None:
     of = poller(on)
     of.look()

@@ -15,13 +15,16 @@ from pcifma.regs.bdf import Bdf
 
 @dataclass
 class RecordingSpace:
-    """One Function's bytes; `reads` has (offset, length) of each read, `fails` an error to raise instead."""
+    """One Function's bytes; `reads` has (offset, length) of each read, `fails` an error to raise instead. After *answers* reads more
+    nobody answers: all ones.
+    """
 
     bdf: Bdf
     data: bytearray
     size: int = 4096
     reads: list[tuple[int, int]] = field(default_factory=list)
     fails: ReadError | None = None
+    answers: int | None = None
 
     def read(self, offset: int, length: int) -> bytes:
         self.reads.append((offset, length))
@@ -29,6 +32,10 @@ class RecordingSpace:
             raise self.fails
         if offset + length > self.size:
             raise ShortReadError(f"{self.bdf}: ends at {self.size}")
+        if self.answers is not None:
+            self.answers -= 1
+            if self.answers < 0:
+                return b"\xff" * length
         return bytes(self.data[offset : offset + length])
 
     def put(self, offset: int, value: int, width: int) -> None:
