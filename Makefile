@@ -21,8 +21,12 @@ lint: .venv-test/.installed
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
 
+# The matrix has one processor, everything else the other.
 lab: .venv-test/.installed
-	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"
+	@mkdir -p build
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --jobs 1 --write build/lab-results.md & matrix=$$!; \
+	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"; tests=$$?; \
+	wait $$matrix && exit $$tests
 
 lab-full: .venv-test/.installed
 	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS)

@@ -13,17 +13,22 @@ MODULE = {"pciback": "xen-pciback", "vfio-pci": "vfio-pci"}
 
 def bind(machine: Machine, name: str, driver: str) -> None:
     """Take the Function *name* from its driver and give it to *driver*. LabError if that does not take it."""
-    machine.check(f"modprobe {MODULE.get(driver, driver)}")
-    release(machine, name)
-    place = f"/sys/bus/pci/devices/{machine.address(name)}"
-    if driver == "pciback":
-        # pciback binds only what it has been told of.
-        machine.check(f"echo {machine.address(name)} >/sys/bus/pci/drivers/pciback/new_slot")
-    machine.check(f"echo {driver} >{place}/driver_override; echo {machine.address(name)} >/sys/bus/pci/drivers_probe")
-    machine.check(f"test {driver} = $(basename $(readlink {place}/driver)) || {{ dmesg | tail -3; false; }}")
+    address = machine.address(name)
+    place = f"/sys/bus/pci/devices/{address}"
+    # pciback binds only what it has been told of.
+    told = f"echo {address} >/sys/bus/pci/drivers/pciback/new_slot && " if driver == "pciback" else ""
+    machine.check(
+        f"modprobe {MODULE.get(driver, driver)} && {_released(address)} && {told}"
+        f"echo {driver} >{place}/driver_override && echo {address} >/sys/bus/pci/drivers_probe && "
+        f"test {driver} = $(basename $(readlink {place}/driver)) || {{ dmesg | tail -3; false; }}"
+    )
 
 
 def release(machine: Machine, name: str) -> None:
     """Take the Function *name* from the driver that has it, if any."""
-    place = f"/sys/bus/pci/devices/{machine.address(name)}"
-    machine.check(f"if [ -e {place}/driver ]; then echo {machine.address(name)} >{place}/driver/unbind; fi; echo >{place}/driver_override")
+    machine.check(_released(machine.address(name)))
+
+
+def _released(address: str) -> str:
+    place = f"/sys/bus/pci/devices/{address}"
+    return f"{{ if [ -e {place}/driver ]; then echo {address} >{place}/driver/unbind; fi; echo >{place}/driver_override; }}"

@@ -65,8 +65,9 @@ class Daemon:
         return [json.loads(line) for line in self._ask("dump -e --json").splitlines()]
 
     def pids(self) -> list[int]:
-        """The processes of the daemon: the loop and its keeper."""
-        return [int(word) for word in self._machine.check(f"pgrep -f 'pcifma fmd --root {self.root}' || true").split()]
+        """The processes of the daemon: the loop, its keeper, and whatever else it has started."""
+        line = f"awk -v p=$(cat {self.root}/run/pcifma/fmd.lock) '$1 == p || $4 == p {{print $1}}' /proc/[0-9]*/stat 2>/dev/null || true"
+        return [int(word) for word in self._machine.check(line).split()]
 
     def stop(self) -> None:
         """End it, and wait until its socket has gone."""

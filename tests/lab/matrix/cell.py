@@ -43,6 +43,7 @@ class Cell:
 
 PLACES = {"endpoint": ("ep",), "switch port": ("dn", "up"), "root port": ("rp",)}
 _BY_NAME = {error.name: error for error in CORRECTABLE + UNCORRECTABLE}
+_ADVISORY = _BY_NAME["ADV_NONFATAL"]
 _SEVERAL = (
     (("RCVR", "BAD_DLLP", "REP_TIMER"), False),
     (("COMP_TIME", "UNX_COMP"), False),
@@ -78,11 +79,13 @@ def rounds(mode: Mode, cells: Iterable[tuple[Row, str]]) -> list[list[Cell]]:
     """Return *cells* in rounds that are tried at one time: one cell a branch, no bit twice at one Function."""
     found: list[dict[int, Cell]] = []
     used: set[tuple[str, Error]] = set()
-    # Several errors at one time need a Function that has had none of them, so they choose first.
-    for number, (row, place) in enumerate(sorted(cells, key=lambda cell: -len(cell[0].errors))):
+    # Those with most conditions choose first: several at one time, then Advisory Non-Fatal itself and the errors that set it too.
+    order = sorted(cells, key=lambda cell: (-len(cell[0].errors), _ADVISORY not in cell[0].errors, cell[0].kind != "advisory"))
+    for number, (row, place) in enumerate(order):
         stems = PLACES[place]
         names = {branch: f"{stems[(number + branch) % len(stems)]}{branch}" for branch in branches(mode)}
-        free = [branch for branch, name in names.items() if not any((name, error) in used for error in row.errors)]
+        bits = (*row.errors, *([_ADVISORY] if row.kind == "advisory" else []))
+        free = [branch for branch, name in names.items() if not any((name, error) in used for error in bits)]
         turn, branch = min((_earliest(found, branch), branch) for branch in free)
         if turn == len(found):
             found.append({})
