@@ -31,6 +31,7 @@ _REASONS, _NAMES = 4, 6
 # A rate is called rising or falling where the later half of its time has so many times the other half's errors.
 _RISING = 1.5
 _SHORT = 8
+_REMARKS = 3
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def words(case: CaseRecord, page: Page) -> Iterator[str]:
         ("Suspects", list(_suspects(case, page))),
         ("Because", list(_because(case, events))),
         ("Not seen", list(_not_seen(case, page))),
+        ("After", [f"a repair at the same place: it came up on the probation of case {case.follows[:_SHORT]}"] if case.follows else []),
+        ("Said", [clean(remark) for remark in case.remarks[-_REMARKS:]]),
         ("Before", [clean(str(line)) for line in chain(page.log, case).get("history", ())]),
         ("Impact", list(_impact(case, found, page))),
         ("Urgency", [_urgency(case)]),

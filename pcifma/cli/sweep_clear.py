@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -44,6 +46,7 @@ from pcifma.poll.poller import FAST_NS, SLOW_NS
 
 _DURABLE_S = 60.0
 _WRITE_S = 60.0  # the longest that one write may take, a Function that hangs included
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,13 @@ def _log(paths: Paths, machine: Machine) -> Log:
     who = privilege.identity(config.text("user"), config.text("group"), chosen=config.is_set("user"))
     privilege.prepare(paths, who)
     try:
-        log = Log.open(paths.log, clock=machine.clock, report=lambda text: click.echo(f"pcifma: {clean(text)}", err=True))
+        return Log.open(paths.log, clock=machine.clock, report=lambda text: click.echo(f"pcifma: {clean(text)}", err=True))
     except LogError as err:
         raise LogError(f"nothing is cleared that is not logged first: {err}") from err
-    if os.geteuid() == 0:
-        for file in paths.state.glob(f"{paths.log.name}*"):
-            os.chown(file, who.uid, who.gid)
-    return log
+    finally:
+        if os.geteuid() == 0:
+            for file in paths.state.glob(f"{paths.log.name}*"):
+                os.chown(file, who.uid, who.gid)
 
 
 def _writer(machine: Machine, source: str | None) -> Direct | RecordedWriter:
@@ -159,10 +162,11 @@ def _sweep(machine: Machine, plugins: Sequence[Plugin], log: Log, writer: Direct
 
 
 def _next(outcomes: SimpleQueue[Outcome], log: Log) -> Outcome:
-    try:
-        return outcomes.get(timeout=_WRITE_S)
-    except Empty:
-        raise LogError(f"{log.path}: the log does not take what was seen, so nothing is cleared: {log.trouble or 'it is slow'}") from None
+    end_s = time.monotonic() + _WRITE_S
+    while time.monotonic() < end_s and not log.trouble:
+        with contextlib.suppress(Empty):
+            return outcomes.get(timeout=_PAUSE_S)
+    raise LogError(f"nothing is cleared that is not logged first: {log.path} does not take it: {log.trouble or 'it is too slow'}")
 
 
 # What is said.

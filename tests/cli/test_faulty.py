@@ -143,6 +143,15 @@ def test_drill_and_suspect_that_is_out_are_marked(log: Log) -> None:
     assert out["Urgency"] == f"NOW      Auto-response: {CARD} was taken out of service"
 
 
+def test_case_that_follows_a_repair_says_so_and_what_was_said(log: Log) -> None:
+    remarks = [f"2000-01-01T0{hour}:00:00.000000000Z acquitted {PORT} by uid 0 pid {hour}" for hour in range(5)]
+    found = read(log, case(follows="7f3c1a2e-0000-5000-8000-000000000000", remarks=remarks))
+
+    assert found["After"] == "a repair at the same place: it came up on the probation of case 7f3c1a2e"
+    assert found["Said"].splitlines() == remarks[2:]
+    assert "After" not in read(log, case())
+
+
 def test_case_in_one_line(log: Log) -> None:
     line = click.unstyle(short(case(injected=True), page(log)))
     assert re.match(rf"MAJOR  PCIEX-8000-KP  00000000  100% device-interr  Slot 3  {CARD}  since \w+ .*  INJECTED$", line)
