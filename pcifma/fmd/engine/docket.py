@@ -210,7 +210,9 @@ class Docket:
         self._leave(case, "discard" if case.record.state == "UNSOLVED" else "close")
 
     def isolate(self, case: Case) -> None:
-        """An agent has put every faulty suspect of *case* out of service: transition 3."""
+        """An agent has put every faulty suspect of *case* out of service: transition 3. PluginError for a drill's case."""
+        if case.record.injected:
+            raise PluginError(f"case {case.uuid} is injected: nothing is ever taken out of service for it")
         faulty = [n for n, suspect in enumerate(case.record.suspects) if suspect.status in FAULTY]
         self._leave(case, "isolate")
         self._set(case, dict.fromkeys(faulty, "unusable"))

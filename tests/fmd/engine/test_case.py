@@ -104,6 +104,16 @@ def test_transition_4_and_7_repair_of_the_last_suspect_repairs_the_case(court: C
     assert court.docket.cache.state("0000:04:00.0") == status
 
 
+def test_nothing_is_isolated_for_an_injected_case(court: Court) -> None:
+    case = court.case()
+    case.add_ereport(ereport(injected=True))
+    case.add_suspect(suspect("0000:04:00.0"))
+    case.solve("PCIEX-8000-0A", severity="Major", urgency="now")
+    with pytest.raises(PluginError, match="is injected: nothing is ever taken out of service"):
+        court.docket.isolate(case)
+    assert case.state == "SOLVED"
+
+
 def test_transition_6_repair_of_a_closed_case(court: Court) -> None:
     case = court.solved()
     case.close()
