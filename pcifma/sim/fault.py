@@ -310,7 +310,8 @@ def fault(kind: str, draw: Random, fabric: Fabric) -> Drawn:
         one = _made(kind, _Site(draw, fabric, first), draw.choice(_SINGLE))
         other = [_made(kind, _Site(draw, fabric, card), draw.choice(_SINGLE)) for card in more]
         shown = (shown for each in other for shown in each.shown)
-        return replace(one, shown=(*one.shown, *shown), beside=tuple(each.culprit for each in other))
+        ambiguous = any(each.ambiguous for each in (one, *other))
+        return replace(one, shown=(*one.shown, *shown), ambiguous=ambiguous, beside=tuple(each.culprit for each in other))
     return _made(kind, _Site(draw, fabric, draw.choice(cards)), kind)
 
 

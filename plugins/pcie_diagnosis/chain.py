@@ -25,6 +25,7 @@ _PLACES = {
     "anywhere": "anywhere, where the log names it",
 }
 _TREE_LIMIT = 60
+UNEXPLAINED = "defect.pcifma.unexplained"
 _SPEEDS = {1: "2.5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64", 7: "128"}
 
 
@@ -73,6 +74,7 @@ def of_unexplained(rules: Rules, fabric: Fabric, function: Function, classes: It
         "rules": rules.version,
         "device": str(function.bdf),
         "explains": [],
+        "suspects": [{"class": UNEXPLAINED, "device": str(function.bdf)}],
         "because": {},
         "not-seen": [f"a rule of this version that explains {what} there" for what in said],
         "rivals": [],

@@ -130,17 +130,13 @@ class Convictions:
     def _known(self, verdict: Verdict, key: str, mine: Sequence[Kept]) -> Case | None:
         cases = {case.uuid: case for case in self._services.cases()} if any(one.case for one in mine) else {}
         earlier = next((cases[one.case] for one in mine if one.case in cases), None)
-        if earlier is not None and self._suspects(earlier) & _suspects(verdict):
+        if earlier is not None and self._docket.suspects(earlier) & _suspects(verdict):
             return earlier
         return self._docket.of(key)
 
-    def _suspects(self, case: Case) -> frozenset[tuple[str, str]]:
-        found = self._docket.chain(case).get("suspects", [])
-        return frozenset((str(row["class"]), str(row["device"])) for row in found)
-
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
-        before = self._suspects(known)
+        before = self._docket.suspects(known)
         narrower = bool(before) and _suspects(verdict) < before
         return narrower or (outcome == "convict" and self._docket.chain(known).get("watch") is True)
 
@@ -174,11 +170,11 @@ class Convictions:
             key = f"{key}:{self._services.now_ns()}"
         case = self._docket.open(key, events, [suspect(fabric, h.fault.class_, f, percent) for h, percent, f in suspects])
         swaps = [swap for h, _, _ in suspects[:1] for swap in self._swaps(fabric, h.fault.group, h.part)]
-        told = chain.of_verdict(self._rules, fabric, verdict, swaps)
-        self._docket.keep_chain(case, {**told, "watch": True} if outcome == "watch" else told)
+        told = {**chain.of_verdict(self._rules, fabric, verdict, swaps), "watch": outcome == "watch"}
         code = self._docket.code([h.fault.class_ for h, _, _ in suspects])
-        case.solve(code, severity=_severity(best.fault, outcome), urgency=_urgency(best.fault, events, outcome))
-        if outcome == "convict":
+        urgency = _urgency(best.fault, events, outcome)
+        fresh = self._docket.solve(case, told, code=code, severity=_severity(best.fault, outcome), urgency=urgency)
+        if fresh and outcome == "convict":
             self._docket.remember(self._entries(fabric, best.fault.group, [h.part for h, _, _ in suspects], case, events[0].time))
         return case
 
@@ -198,8 +194,9 @@ class Convictions:
                 case.add_ereport(one.event)
         elif function is not None and not all(one.event.first_look for one in left):
             case = self._docket.open(key, [one.event for one in left], [suspect(fabric, fault.class_, function, 100)])
-            self._docket.keep_chain(case, chain.of_unexplained(self._rules, fabric, function, [one.event.class_ for one in left]))
-            case.solve(self._docket.code([fault.class_]), severity=fault.severity, urgency=fault.urgency)
+            told = chain.of_unexplained(self._rules, fabric, function, [one.event.class_ for one in left])
+            code = self._docket.code([fault.class_])
+            self._docket.solve(case, told, code=code, severity=fault.severity, urgency=fault.urgency)
 
     def forget(self, event: ListEvent) -> None:
         """What was counted of parts before their repair says nothing of them after."""
@@ -232,11 +229,10 @@ class Convictions:
         suspects = [suspect(fabric, row.class_, ends[row.part], weight) for row, weight in rows]
         case = self._docket.open(f"link:{worse.of}", events.values(), suspects)
         told = chain.of_link(self._rules, fabric, worse, swaps, events)
-        named = [{"class": one.class_, "device": one.device} for one in suspects]
-        self._docket.keep_chain(case, {**told, "suspects": named})
-        code = self._docket.code([row.class_ for row, _ in rows])
-        case.solve(code, severity=self._rules.link.severity, urgency=self._rules.link.urgency)
-        self._docket.remember(self._entries(fabric, "link", [worse.of.lower], case, event.time))
+        told["suspects"] = [{"class": one.class_, "device": one.device} for one in suspects]
+        code, link = self._docket.code([row.class_ for row, _ in rows]), self._rules.link
+        if self._docket.solve(case, told, code=code, severity=link.severity, urgency=link.urgency):
+            self._docket.remember(self._entries(fabric, "link", [worse.of.lower], case, event.time))
         self._said_ns = self._services.now_ns()
 
 

@@ -49,6 +49,7 @@ class Docket:
         """Take up the cases that are open."""
         self._services, self._store, self._rules = services, store, rules
         self._known: dict[str, Case] = {case.key: case for case in services.cases()}
+        self._blamed = {pair: case for case in self._known.values() for pair in self.suspects(case)}
         kept = store.get("history")
         self.history: list[Entry] = _HISTORY.decode(kept) if kept else []
 
@@ -69,6 +70,24 @@ class Docket:
         for one in suspects:
             case.add_suspect(one)
         return case
+
+    def solve(self, case: Case, chain: dict[str, Any], *, code: str, severity: str, urgency: str) -> bool:
+        """Tell of *case* and keep its *chain*; False if it repeats one that is told already, which then stands under its key as well."""
+        case.solve(code, severity=severity, urgency=urgency)
+        pairs = [(str(row["class"]), str(row["device"])) for row in chain.get("suspects", ())]
+        if case.state in _OPEN:
+            self.keep_chain(case, chain)
+            self._blamed |= dict.fromkeys(pairs, case)
+            return True
+        survivor = next((old for pair in pairs if (old := self._blamed.get(pair)) is not None and old.state in _OPEN), None)
+        if survivor is not None:
+            self._known[case.key] = survivor
+            self.keep_chain(survivor, {**self.chain(survivor), **chain, "watch": bool(chain.get("watch"))})
+        return False
+
+    def suspects(self, case: Case) -> frozenset[tuple[str, str]]:
+        """Class and device of each suspect that *case* was told with, or narrowed to."""
+        return frozenset((str(row["class"]), str(row["device"])) for row in self.chain(case).get("suspects", ()))
 
     def code(self, classes: Sequence[str]) -> str:
         """The message code of a list of these *classes*, the first suspect's first."""
