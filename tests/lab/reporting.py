@@ -58,5 +58,5 @@ def is_express(node: Node) -> bool:
 
 def _apply(machine: Machine, operations: Callable[[Node], Iterable[str]]) -> None:
     addresses = machine.addresses()
-    nodes = [node for node, _ in machine.topology.walk() if node.kind != "host_bridge"]
+    nodes = [node for node, _ in machine.topology.walk() if node.kind != "host_bridge" and node.name in addresses]  # not unplugged
     machine.check("setpci " + " ".join(f"-s {addresses[node.name]} {' '.join(operations(node))}" for node in nodes))

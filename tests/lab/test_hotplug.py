@@ -73,7 +73,7 @@ def plug(machine: Machine, device: str, name: str, bus: str) -> str:
 
 def test_daemon_holds_descriptors_at_all(boot: Machine, daemon: Daemon) -> None:
     held = "".join(boot.check(f"ls -l /proc/{pid}/fd") for pid in daemon.pids())
-    assert f"{boot.address('ep1')}/config" in held
+    assert f"{boot.address('rp1')}/config" in held
 
 
 def test_unplugged_and_replaced_by_another(boot: Machine, daemon: Daemon) -> None:

@@ -3,6 +3,7 @@
 ["looks", SOCKET, N]                             until the daemon at SOCKET has looked N times more
 ["read", ADDRESS, OFFSET, WIDTH]                 a configuration register; null if it cannot be read
 ["write", ADDRESS, OFFSET, WIDTH, VALUE, MASK]   its bits of MASK
+["served"]                                       until no thread of the AER service is at work: a recovery may wait for a minute
 
 Prints one JSON object: what was read, and when it ended (nanoseconds since 1970).
 """
@@ -43,6 +44,15 @@ def wait(path: str, number: int) -> None:
     sys.exit(f"{path}: no {number} looks within {PATIENCE_S} s")
 
 
+def served() -> None:
+    names = [place.parent for place in Path("/proc").glob("[0-9]*/comm") if place.read_text().strip().endswith("aerdrv")]
+    end = time.monotonic() + PATIENCE_S
+    while any((place / "wchan").read_text() != "irq_thread" for place in names):
+        if time.monotonic() > end:
+            sys.exit(f"the AER service is still at work after {PATIENCE_S} s")
+        time.sleep(0.1)
+
+
 def read(address: str, offset: int, width: int) -> int | None:
     try:
         with Path(f"/sys/bus/pci/devices/{address}/config").open("rb", buffering=0) as config:
@@ -64,6 +74,8 @@ with Path(sys.argv[1]).open() as steps:
     for verb, *rest in json.load(steps):
         if verb == "looks":
             wait(*rest)
+        elif verb == "served":
+            served()
         elif verb == "read":
             found.append(read(*rest))
         else:

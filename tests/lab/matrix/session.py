@@ -92,7 +92,9 @@ class Session:
         self.peers.said()
         begun = self._steps([*self._clearing(), *_prepared(turns[0], self)])["ended_ns"]
         for turn, following in zip(turns, [*turns[1:], []], strict=True):
-            self._round(turn, ["looks", daemon.socket, LOOKS], [*baseline, *self._clearing(), *_prepared(following, self)], phase)
+            # Restored twice: the kernel waits for what its reset has cut off, and may reset again.
+            after = [*baseline, ["served"], *baseline, *self._clearing(), *_prepared(following, self)]
+            self._round(turn, ["looks", daemon.socket, LOOKS], after, phase)
         phase.window = (begun, daemon.looked(2))
         phase.said = self.peers.said()
         self._undo(mode, baseline)
