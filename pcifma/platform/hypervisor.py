@@ -59,7 +59,6 @@ INVISIBLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("kvm", "host"): ("errors that a guest clears or masks on its own Functions",),
     ("xen", "dom0"): (
         "Unsupported Request where Xen masks it (Intel root complexes of 2009 to 2013)",
-        "which domain a machine check hit",
         "IOMMU faults, but for `xl dmesg`",
     ),
     ("xen", "domU"): ("Root Port and switches", "link partner", "DPC", "slots", "machine checks"),

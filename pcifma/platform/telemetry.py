@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pcifma.access.mca.virq import interrupts
 from pcifma.access.seam import Host
 from pcifma.platform import hest
 from pcifma.platform.coverage import MachineChecks, TelemetryWay
@@ -80,6 +81,8 @@ def _xen(host: Host, platform: Platform) -> Iterator[_Reason]:
     vendor = facts.get("vendor") or _vendor(host)
     if is_blind(version):
         yield from _blind(version, vendor, facts.get("mcgcap", ""))
+        if count := interrupts(host):
+            yield _Reason(f"VIRQ_MCA has come {count} times, and what it announced cannot be had", corrected=False)
     elif vendor in _AMD:
         yield _Reason("Xen has no handler of AMD's machine check exceptions: it drops what it knows of uncorrected errors", corrected=False)
 

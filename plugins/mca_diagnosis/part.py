@@ -74,6 +74,8 @@ def _frame(event: Ereport) -> int | None:
 def _processor(event: Ereport, per: Per) -> Part | None:
     if not event.device.startswith("cpu"):
         return None
+    if event.payload.get("via") == "virtual" or event.payload.get("identity") == "unchecked":
+        return None  # a processor of dom0's, or one that nobody can name for sure: no physical one is convicted
     number, chip, core = event.device.removeprefix("cpu"), _number(event, "chip") or 0, _number(event, "core")
     fru = f"hc:///motherboard=0/chip={chip}"
     if per == "interconnect":

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pcifma.access.mca.bank_tree import BankTree
 from pcifma.access.mca.banks import TRIES, content, refused
 from pcifma.access.mca.processor import Processors, processors
+from pcifma.access.mca.shared import Shared
 from pcifma.access.tree import MemoryTree
 from pcifma.regs import mca
 
@@ -155,6 +156,19 @@ class Bare(Hardware):
 def test_banks_are_read_only_where_nobody_else_keeps_them(cmdline: str, flags: str, said: str) -> None:
     whose = Processors("intel", 0, frozenset(flags.split()))
     assert said in refused(cmdline, whose) and bool(refused(cmdline, whose)) == bool(said)
+
+
+def test_a_bank_that_a_socket_shares_is_told_once_and_again_by_the_next_when_the_first_is_gone() -> None:
+    shared = Shared({0: (0, 0), 1: (0, 1), 2: (1, 0)})
+    line = {"bank": "7", "status": "0x1", "addr": "0x1000"}
+    assert [shared.own(cpu, [line]) for cpu in (0, 1, 2, 0, 1)] == [[line], [], [line], [line], []]
+    assert (shared.own(0, []), shared.own(1, [line])) == ([], [line])
+
+
+def test_the_same_simple_error_of_two_cores_is_two_and_of_two_threads_one() -> None:
+    shared = Shared({0: (0, 0), 1: (0, 1), 2: (0, 0)})
+    line = {"bank": "1", "status": "0x1"}
+    assert [len(shared.own(cpu, [line])) for cpu in (0, 1, 2, 9)] == [1, 1, 0, 1]
 
 
 class NoDevices:

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcifma.access.mca.mcelog import records
-from pcifma.access.mca.merge import WAIT_NS, Merger
+from pcifma.access.mca.merge import WAIT_NS, Merger, reported
 from pcifma.access.mca.processor import Processors
-from pcifma.access.mca.stream import interrupts, words_of
+from pcifma.access.mca.stream import words_of
 from pcifma.access.mca.telemetry import Reported, parse
+from pcifma.access.mca.virq import interrupts
 from pcifma.access.seam import MCE_RECORD, Record
 
 WHOSE = Processors("intel", 0x106A3, numbers={4: 1})
@@ -92,6 +93,13 @@ def test_what_another_reader_took_is_told_and_said() -> None:
     error, lost = merger.take([], [], [], now_ns=WAIT_NS + 1)
     assert (error.fields["cpu"], error.fields["bank"]) == ("1", "4")
     assert lost.fields["lost"] == "1" and "another program reads" in lost.fields["reason"]
+
+
+def test_a_processor_whose_number_is_unknown_is_marked() -> None:
+    (one,) = parse(globe(apicid=9) + bank(), 2)
+    assert (reported(one, WHOSE)["cpu"], reported(one, WHOSE)["identity"]) == ("9", "unchecked")
+    (one,) = parse(globe() + bank(), 2)
+    assert reported(one, WHOSE)["cpu"] == "1" and "identity" not in reported(one, WHOSE)
 
 
 def virtual(addr: int, at_ns: int, code: int = 0xCF) -> Record:

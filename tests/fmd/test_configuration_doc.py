@@ -18,6 +18,7 @@ HEAD = "| setting | type | default | bounds | what it is | example |\n|---|---|-
 # Where the default would say nothing of the form.
 EXAMPLES = {
     "clear": "true",
+    "retire": "[cpu, page]",
     "poll.exclude": '["0000:41:00.0", "10de:2330"]',
     "plugins.directories": "[/opt/pcifma/plugins]",
     "plugins.disable": "[pcie_link]",

@@ -41,6 +41,13 @@ def test_blind_on_amd_and_on_intel_without_cmci() -> None:
         assert any("polls no banks" in why for why in found.why) and any("4.20.2" in what for what in found.help)
 
 
+def test_an_interrupt_that_announced_nothing_is_told() -> None:
+    version = {"major": b"4", "minor": b"17", "extra": b".7"}
+    facts = {f"/sys/hypervisor/version/{name}": text for name, text in version.items()}
+    facts |= {"/proc/cmdline": b"", "/dev/mcelog": b"", "/proc/interrupts": b"      CPU0\n 31:   2   xen-dyn    -virq      mce\n"}
+    assert any("has come 2 times" in why for why in telemetry(FactHost(facts), DOM0).why)
+
+
 def test_cmci_still_tells_of_corrected_errors() -> None:
     found = xen(17, ".7", said="vendor=intel mcgcap=0xf000c14")
     assert (found.corrected, found.uncorrected, found.by) == (True, False, "mcelog")

@@ -125,6 +125,11 @@ def test_a_core_that_lost_data_is_convicted_at_once(desk: Desk) -> None:
     assert (case.record.urgency, case.record.severity, case.record.suspects[0].device) == ("now", "Critical", "cpu3")
 
 
+@pytest.mark.parametrize("payload", [{"via": "virtual"}, {"identity": "unchecked"}])
+def test_a_processor_that_may_be_another_one_is_not_convicted(desk: Desk, payload: dict[str, Any]) -> None:
+    assert told(desk, error("intel.l2dcache_uc", severity="fatal", **payload)) == []
+
+
 def test_a_timer_accuses_two(desk: Desk) -> None:
     (suspects,) = told(desk, error("intel.internal_timer", severity="fatal"))
     assert suspects == ["fault.cpu.intel.bus_interconnect", "fault.cpu.intel.internal_timer"]

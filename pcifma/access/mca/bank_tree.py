@@ -8,6 +8,7 @@ from functools import cached_property
 from pcifma.access.host import TreeHost
 from pcifma.access.mca.banks import Devices, content, refused
 from pcifma.access.mca.processor import Processors, processors
+from pcifma.access.mca.shared import Shared
 from pcifma.access.tree import Tree
 
 MOUNT = "/msr"
@@ -25,6 +26,10 @@ class BankTree:
         return processors(self._host)
 
     @cached_property
+    def _shared(self) -> Shared:
+        return Shared(self._whose.places)
+
+    @cached_property
     def _cpus(self) -> list[int]:
         cmdline = (self._host.read("/proc/cmdline") or b"").decode("utf-8", "replace")
         return [] if refused(cmdline, self._whose) else self._devices.processors()
@@ -34,7 +39,7 @@ class BankTree:
         name = path.rstrip("/").rpartition("/")[2].removeprefix("cpu")
         if not name.isdecimal() or int(name) not in self._cpus:
             raise OSError(errno.ENOENT, "no such processor")
-        return content(self._devices, int(name), self._whose)
+        return content(self._devices, int(name), self._whose, self._shared)
 
     def names(self, path: str) -> list[str]:
         """One for each processor."""

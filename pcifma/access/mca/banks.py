@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pcifma.access.mca.processor import Processors
+from pcifma.access.mca.shared import Shared
 from pcifma.regs import mca
 
 TRIES = 5  # as illumos: 0.5 % of reads tear in a storm, so a bank that changes five times over is in one
@@ -92,11 +93,14 @@ def refused(cmdline: str, whose: Processors) -> str:
     return ""
 
 
-def content(registers: Msr, cpu: int, whose: Processors) -> bytes:
-    """The fact of processor *cpu*: a line for each bank that holds an error, as `name=value` members of a record."""
+def content(registers: Msr, cpu: int, whose: Processors, shared: Shared | None = None) -> bytes:
+    """The fact of processor *cpu*: a line for each bank that holds an error, as `name=value` members of a record. *shared* leaves out
+    what another processor tells of.
+    """
     with _pinned(cpu) as pinned:
-        lines = [" ".join(f"{name}={word}" for name, word in line.items()) for line in _lines(registers, cpu, whose, pinned=pinned)]
-    return "".join(f"{line}\n" for line in lines).encode()
+        lines = list(_lines(registers, cpu, whose, pinned=pinned))
+    lines = lines if shared is None else shared.own(cpu, lines)
+    return "".join(" ".join(f"{name}={word}" for name, word in line.items()) + "\n" for line in lines).encode()
 
 
 def _lines(registers: Msr, cpu: int, whose: Processors, *, pinned: bool) -> Iterator[dict[str, str]]:

@@ -71,11 +71,7 @@ class Merger:
             return []
         reason = "another program reads /dev/mcelog, and each takes what the other then does not get: stop one of them"
         lost = Record(MCE_RECORD, {"lost": str(len(late)), "reason": reason}, now_ns)
-        return [*(Record(MCE_RECORD, self._numbered(one.members), one.at_ns) for one in late), lost]
-
-    def _numbered(self, members: Members) -> Members:
-        apicid = int(members["apicid"])
-        return {**members, **self.whose.members(), "cpu": str(self.whose.numbers.get(apicid, apicid)), "via": "xen"}
+        return [*(Record(MCE_RECORD, _numbered(one.members, self.whose), one.at_ns) for one in late), lost]
 
     def _alone(self, now_ns: int) -> list[Record]:
         found = []
@@ -90,8 +86,14 @@ class Merger:
 
 def reported(one: Reported, whose: Processors) -> Members:
     """A record of Xen's telemetry that no device has: the hypercall's."""
-    number = whose.numbers.get(one.apicid, one.apicid)
-    return {**one.members(), **whose.members(), "cpu": str(number), "via": "xen"}
+    return _numbered(one.members(), whose)
+
+
+def _numbered(members: Members, whose: Processors) -> Members:
+    # Where Xen does not say which number that APIC id has, the id stands for it, and that is said: nobody may act on it.
+    apicid = int(members["apicid"])
+    known = {} if apicid in whose.numbers else {"identity": "unchecked"}
+    return {**members, **whose.members(), "cpu": str(whose.numbers.get(apicid, apicid)), "via": "xen", **known}
 
 
 def _doubtful(members: Members) -> Members:

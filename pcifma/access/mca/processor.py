@@ -15,7 +15,7 @@ class Processors:
     """*vendor*, *cpuid* (leaf 1, EAX) as records have them; *numbers*: the hypervisor's number of a processor by its APIC id.
 
     *flags* are the kernel's words for what the processor can do; *apicids* the APIC id of each processor that the kernel has;
-    *mcg_cap* is IA32_MCG_CAP where the hypervisor says it.
+    *places* the socket and core of each; *mcg_cap* is IA32_MCG_CAP where the hypervisor says it.
     """
 
     vendor: str
@@ -24,6 +24,7 @@ class Processors:
     apicids: Mapping[int, int] = field(default_factory=dict)
     numbers: Mapping[int, int] = field(default_factory=dict)
     mcg_cap: int | None = None
+    places: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def members(self) -> dict[str, str]:
         """As a record has them; a vendor byte of others means something else with every writer, and is not used."""
@@ -36,11 +37,13 @@ def processors(host: Host) -> Processors:
     first = blocks[0] if blocks else {}
     family, model, step = (_number(first, name) for name in ("cpu family", "model", "stepping"))
     apicids = {_number(block, "processor"): _number(block, "apicid") for block in blocks if "apicid" in block}
+    places = {_number(b, "processor"): (_number(b, "physical id"), _number(b, "core id")) for b in blocks if "core id" in b}
     return Processors(
         _VENDORS.get(first.get("vendor_id", ""), first.get("vendor_id", "")),
         signature(family, model, step),
         frozenset(first.get("flags", "").split()),
         apicids,
+        places=places,
     )
 
 

@@ -16,13 +16,13 @@ from pcifma.access.mca.mcelog import DEVICE, Mcelog
 from pcifma.access.mca.merge import Merger
 from pcifma.access.mca.processor import Processors, processors
 from pcifma.access.mca.telemetry import Reported, parse
+from pcifma.access.mca.virq import interrupts
 from pcifma.access.seam import MCE_RECORD, Host, Record
 from pcifma.errors import SourceError
 
 TRACEPOINT = Wanted(MCE_RECORD, "mce/mce_record", "mce", "machine checks")
 _SYMBOL = re.compile(r"\b(convert_log(?:\.[\w.]+)?)$", re.MULTILINE)
 _FIELDS = "mi=@g_mi:x64[64] mi2=@g_mi+512:x64[32]"
-_INTERRUPTS = "/proc/interrupts"
 _SILENT_LOOKS = 3
 
 
@@ -86,15 +86,6 @@ class _Consumer:
         for trace in (self._probe, self._virtual):
             if trace is not None:
                 trace.close()
-
-
-def interrupts(host: Host) -> int:
-    """How often VIRQ_MCA has come, by all processors of dom0."""
-    for line in (host.read(_INTERRUPTS) or b"").decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if words and words[-1] == "mce" and words[0].rstrip(":").isdecimal():
-            return sum(int(word) for word in words[1:] if word.isdecimal())
-    return 0
 
 
 def words_of(record: Record) -> list[Reported]:
