@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from pcifma.plugin.data import load_data
 from pcifma.plugin.loader import builtin_directory
@@ -28,6 +29,14 @@ def articles() -> dict[str, Article]:
     for place in DIAGNOSES:
         data: Mapping[str, Mapping[str, str]] = load_data(builtin_directory() / place / "articles.yaml")
         found |= {class_: Article(class_, one["what"], one["impact"], one["action"]) for class_, one in data.items()}
+    return found
+
+
+def dictionaries() -> dict[str, Mapping[Any, list[str]]]:
+    """The fault classes of each message number, by dictionary."""
+    found: dict[str, Mapping[Any, list[str]]] = {}
+    for place in DIAGNOSES:
+        found |= load_data(builtin_directory() / place / "rules.yaml")["codes"]
     return found
 
 

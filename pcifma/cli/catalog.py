@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcifma.cli.article import Article, about, articles
+from pcifma.cli.article import Article, about, articles, dictionaries
 from pcifma.event.code import message_code, message_id
-from pcifma.plugin.data import load_data
-from pcifma.plugin.loader import builtin_directory
 
 _OTHERS = {
     "started": (
@@ -33,9 +31,8 @@ _OTHERS = {
 
 def entries() -> dict[str, tuple[str, str]]:
     """Subject and text by what a MESSAGE_ID stands for: every message code, and started, blind, wrote, drill."""
-    dictionaries = load_data(builtin_directory() / "pcie_diagnosis" / "rules.yaml")["codes"]
     known = articles()
-    codes = {message_code(name, int(number)): classes for name, rows in dictionaries.items() for number, classes in rows.items()}
+    codes = {message_code(name, int(number)): classes for name, rows in dictionaries().items() for number, classes in rows.items()}
     return {**{code: _of(code, about(classes, known)) for code, classes in codes.items()}, **_OTHERS}
 
 

@@ -7,32 +7,24 @@ from typing import Any
 
 import click
 
-from pcifma.cli.article import DIAGNOSES, Article, about, articles
+from pcifma.cli.article import Article, about, articles, dictionaries
 from pcifma.errors import UsageError
 from pcifma.event.code import message_code
-from pcifma.plugin.data import load_data
-from pcifma.plugin.loader import builtin_directory
 
 
 @click.command("help")
 @click.argument("code")
 def command(code: str) -> int:
     """The knowledge article of a message code (as PCIEX-8000-0A), offline."""
-    dictionaries = {name: codes for place in DIAGNOSES for name, codes in _codes(place).items()}
-    classes = classes_of(code.upper(), dictionaries)
+    classes = classes_of(code.upper(), dictionaries())
     for line in _words(code.upper(), about(classes, articles())):
         click.echo(line)
     return 0
 
 
-def _codes(place: str) -> Mapping[str, Mapping[Any, list[str]]]:
-    codes: Mapping[str, Mapping[Any, list[str]]] = load_data(builtin_directory() / place / "rules.yaml")["codes"]
-    return codes
-
-
-def classes_of(code: str, dictionaries: Mapping[str, Mapping[Any, list[str]]]) -> list[str]:
+def classes_of(code: str, known: Mapping[str, Mapping[Any, list[str]]]) -> list[str]:
     """The fault classes that *code* stands for; UsageError if no dictionary has it."""
-    for dictionary, entries in dictionaries.items():
+    for dictionary, entries in known.items():
         for number, classes in entries.items():
             if message_code(dictionary, int(number)) == code:
                 return classes
