@@ -3,12 +3,13 @@
 # make lint    ruff and mypy
 # make lab     everything the laboratory has (root, Debian or Ubuntu, x86-64)
 # make lab-full   every cell of the matrix of what is seen where; writes docs/lab-results.md
+# make deb     a .deb in dist/ for the Debian or Ubuntu that this is
 # make lab-shell ARGS="--xen"     a machine of the laboratory, for an experiment: docs/lab.md
 
 SOURCES := $(shell find pcifma plugins -name '__pycache__' -prune -o -type f -print 2>/dev/null) pyproject.toml hatch_build.py README.md LICENSE
 STAMP := .venv/.installed
 
-.PHONY: sweep test lint lab lab-full lab-shell clean
+.PHONY: sweep test lint lab lab-full deb lab-shell clean
 
 # Exit statuses 1 (errors found) and 3 (not everything could be looked at) are results, not failures.
 sweep: $(STAMP)
@@ -25,11 +26,14 @@ lint: .venv-test/.installed
 lab: .venv-test/.installed
 	@mkdir -p build
 	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --jobs 1 --write build/lab-results.md & matrix=$$!; \
-	.venv-test/bin/pytest tests/lab tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"; tests=$$?; \
+	.venv-test/bin/pytest tests/lab tests/share tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"; tests=$$?; \
 	wait $$matrix && exit $$tests
 
 lab-full: .venv-test/.installed
 	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS)
+
+deb:
+	.ci/deb dist
 
 lab-shell: .venv-test/.installed
 	@PYTHONPATH=tests .venv-test/bin/python -m lab $(ARGS)

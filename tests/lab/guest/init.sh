@@ -26,4 +26,26 @@ mount -t tracefs tracing /new/sys/kernel/tracing
 mount -t debugfs debug /new/sys/kernel/debug
 hostname pcifma-lab
 ip link set lo up
-exec switch_root /new /bin/sh /lab/agent.sh
+grep -qw lab.systemd /new/proc/cmdline || exec switch_root /new /bin/sh /lab/agent.sh
+
+# With systemd as the first program: the agent is a service, and nothing else of this computer's own is started.
+rm -f /new/.dockerenv # or systemd takes the machine for a container
+units=/new/run/systemd/system
+mkdir -p "$units"
+# It would tidy this computer's own directories, over 9p.
+for unit in tmpfiles-setup tmpfiles-setup-dev sysusers hwdb-update udev-trigger udevd journal-catalog-update journal-flush random-seed \
+    update-done update-utmp binfmt machine-id-commit network-generator networkd resolved timesyncd; do
+    ln -s /dev/null "$units/systemd-$unit.service"
+done
+cat >"$units/lab.target" <<END
+[Unit]
+Requires=basic.target lab-agent.service
+AllowIsolate=yes
+END
+cat >"$units/lab-agent.service" <<END
+[Unit]
+After=basic.target
+[Service]
+ExecStart=/bin/sh /lab/agent.sh
+END
+exec switch_root /new /lib/systemd/systemd
