@@ -146,7 +146,7 @@ class Control:
 
     def _serd(self, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:
         now_ns = self._daemon.clock.boot_ns()
-        engines = self._running().engine.serds(_text(arguments, "name", "which module"))
+        engines = self._running().engine.module(_text(arguments, "name", "which module")).services.serds
         return [
             {
                 "name": name, "n": state.n, "t_s": state.t_ns / 1e9, "count": state.total, "late": state.late,
@@ -159,7 +159,8 @@ class Control:
         engine, name = self._running().engine, _text(arguments, "name", "which module")
         if "serd" in arguments:
             serd = _text(arguments, "serd", "which SERD engine")
-            engine.reset_serd(name, serd)
+            engine.module(name).services.reset_serd(serd)
+            engine.commit()
             return {"reset": name, "serd": serd}
         engine.reset(name)
         return {"reset": name}

@@ -130,7 +130,7 @@ class Drills:
         return nobody or run.broken or self._clock.boot_ns() >= run.end_ns
 
     def _is_diagnosed(self, run: _Run) -> bool:
-        return any(has is not None for _, has in self._engine.takers(run.event))
+        return any(has is not None for has in self._engine.takers(run.event).values())
 
     def _advance(self, run: _Run) -> None:
         if run.ticket.durable:
@@ -150,7 +150,7 @@ class Drills:
         return self._engine.lists(case) if case else ()
 
     def _heard(self, run: _Run, event: ListEvent, stage: str) -> None:
-        takers = {name: self._has(run, name, taken) for name, taken in self._engine.takers(event)}
+        takers = {name: self._has(run, name, taken) for name, taken in self._engine.takers(event).items()}
         run.agents = sorted(takers)
         run.silent = sorted(name for name, has in takers.items() if not has)
         run.broken = None in takers.values()

@@ -6,6 +6,7 @@ dispatched from the log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
@@ -69,9 +70,10 @@ class Docket:
         self._committed = committed
         self._open: dict[str, dict[str, Case]] = {}
         self._blamed: dict[SuspectKey, Case] = {}
-        # Told of each ereport that becomes evidence (module, seq), and of each case that is published (module).
+        # Told of each ereport that becomes evidence (module, seq).
         self.on_evidence: Callable[[str, int], None] = lambda module, seq: None
-        self.on_solved: Callable[[str], None] = lambda module: None
+        # Cases published since the start, by module.
+        self.solved: Counter[str] = Counter()
         self._closing: set[str] = set()
         self._on_probation: set[str] = set()
 
@@ -163,7 +165,7 @@ class Docket:
         self._blame(case)
         self._index(case)
         self.post(case, "list.suspect")
-        self.on_solved(record.module)
+        self.solved[record.module] += 1
 
     # What comes up where a repair was made, while that is on probation, says so; the newest such repair counts.
     def _follow(self, case: Case) -> None:

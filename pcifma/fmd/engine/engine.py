@@ -16,7 +16,7 @@ import math
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -33,14 +33,12 @@ from pcifma.fmd.engine.module import Loaded, Registration
 from pcifma.fmd.engine.outbox import Outbox
 from pcifma.fmd.engine.own import Author
 from pcifma.fmd.engine.probation import Probation
-from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.database import is_broken, is_storage
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.reader import Logged
 from pcifma.fmd.log.timeline import Timeline
-from pcifma.plugin import boundary
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding
@@ -80,7 +78,6 @@ class Engine:
             probation=Probation(clock, boot, probation_ns),
         )
         self.docket.on_evidence = self.accepted
-        self.docket.on_solved = self._solved
         self.docket.restore(self._reader.cases(), self._reader.resources(), self._reader.evidence)
         self._ereports: list[Ereport] = []
         self._outbox = Outbox(log)
@@ -129,7 +126,7 @@ class Engine:
 
     def unregister(self, name: str) -> None:
         """Close a module and let it go; its cases and its checkpoint stay. PluginError if there is none of that name."""
-        module = self._module(name)
+        module = self.module(name)
         self._shut(module)
         self._commit()
         del self.modules[name]
@@ -142,7 +139,7 @@ class Engine:
 
     def reset(self, name: str) -> None:
         """Begin a module anew at the end of the log: its checkpoint and its unsolved cases are forgotten."""
-        module = self._module(name)
+        module = self.module(name)
         self._shut(module)
         for case in self.docket.of(name):
             if case.state == "UNSOLVED":
@@ -154,16 +151,8 @@ class Engine:
         self._open(module)
         self._commit()
 
-    def reset_serd(self, name: str, serd: str) -> None:
-        """Empty one SERD engine of module *name*; PluginError if there is no such module, or no such engine."""
-        self._module(name).services.reset_serd(serd)
-        self._commit()
-
-    def serds(self, name: str) -> dict[str, SerdState]:
-        """The SERD engines of module *name*; PluginError if there is no such module."""
-        return self._module(name).services.serds
-
-    def _module(self, name: str) -> Loaded:
+    def module(self, name: str) -> Loaded:
+        """The module *name*; PluginError if none of that name is loaded."""
         if name not in self.modules:
             raise PluginError(f"no module {name} is loaded: `pcifma config` lists those that are")
         return self.modules[name]
@@ -232,27 +221,15 @@ class Engine:
 
     def kept_statistics(self, name: str) -> dict[str, int]:
         """What the daemon counts of module *name*: since it was loaded, and (cases open, bytes held) now."""
-        module = self._module(name)
-        services = module.services
-        age_ns = time.monotonic_ns() - module.loaded_ns
-        held = {"state_bytes": services.state_bytes, "buffer_bytes": services.buffered_bytes}
-        held |= {"age_ns": age_ns, "open": len(self.docket.of(name))}
-        return module.statistics.as_dict() | held
+        return {**self.module(name).kept(), "open": len(self.docket.of(name)), "solved": self.docket.solved[name]}
 
     def own_statistics(self, name: str) -> dict[str, int]:
         """What module *name* counts itself."""
-        module = self._module(name)
-        counted = dict(module.services.statistics)
-        if module.instance is not None and not module.failed:
-            instance = module.instance
-            module.call(lambda: counted.update(boundary.statistics(instance.stats())))
-        return counted
+        return self.module(name).own()
 
-    def takers(self, event: Ereport | ListEvent) -> Iterator[tuple[str, bool | None]]:
+    def takers(self, event: Ereport | ListEvent) -> dict[str, bool | None]:
         """The modules that *event* is for, and whether each of them has done with it; None for one that is set aside."""
-        for module in self.modules.values():
-            if module.subscription.takes(event):
-                yield module.name, None if module.failed else bool(event.seq) and module.cursor >= event.seq
+        return {module.name: module.has(event) for module in self.modules.values() if module.subscription.takes(event)}
 
     def lists(self, case: str) -> list[ListEvent]:
         """The list events of *case* that are durable, in log order."""
@@ -403,10 +380,6 @@ class Engine:
         """An ereport is evidence for *module*."""
         if module in self.modules:
             self.modules[module].accept(seq)
-
-    def _solved(self, module: str) -> None:
-        if module in self.modules:
-            self.modules[module].statistics.solved += 1
 
     def post(self, module: str, finding: Finding, number: int) -> None:
         """Log the *number*th ereport of *module*'s own with the next checkpoint."""

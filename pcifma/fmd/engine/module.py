@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ParamSpec
 
+from pcifma.event.case import ListEvent
+from pcifma.event.ereport import Ereport
 from pcifma.fmd.engine.dispatch import Subscription
 from pcifma.fmd.engine.services import ModuleServices
 from pcifma.fmd.log.batch import Checkpoint
+from pcifma.plugin import boundary
 from pcifma.plugin.guard import Guard, line
 from pcifma.plugin.module import Module, PropertyValue, Services
 
@@ -40,7 +43,7 @@ class Statistics:
 
     *accepted*: events it has made evidence of a case, or counted in a SERD engine; *dropped*: those it did not get because it was set
     aside; *spent_ns*: time inside it; *waited_ns*: of all events together, between being durable and being handed out; *waiting_ns*:
-    time during which one at least waited; *solved*: cases published; *planned*: ereports of planned work that it did not get.
+    time during which one at least waited; *planned*: ereports of planned work that it did not get.
     """
 
     delivered: int = 0
@@ -51,7 +54,6 @@ class Statistics:
     spent_ns: int = 0
     waited_ns: int = 0
     waiting_ns: int = 0
-    solved: int = 0
     planned: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -97,6 +99,24 @@ class Loaded:
         self.statistics.checkpoints += 1
         self._saved = (self.cursor, self.failed)
         return self.services.checkpoint(self.cursor, boot, wall_offset_ns, self.failed)
+
+    def has(self, event: Ereport | ListEvent) -> bool | None:
+        """Whether it has done with *event*; None if it is set aside."""
+        return None if self.failed else bool(event.seq) and self.cursor >= event.seq
+
+    def kept(self) -> dict[str, int]:
+        """What the daemon counts of it, its age and what it holds now included."""
+        age_ns = time.monotonic_ns() - self.loaded_ns
+        held = {"age_ns": age_ns, "state_bytes": self.services.state_bytes, "buffer_bytes": self.services.buffered_bytes}
+        return self.statistics.as_dict() | held
+
+    def own(self) -> dict[str, int]:
+        """What it counts itself, by its services and in its stats()."""
+        counted = dict(self.services.statistics)
+        if self.instance is not None and not self.failed:
+            instance = self.instance
+            self.call(lambda: counted.update(boundary.statistics(instance.stats())))
+        return counted
 
     @property
     def failed(self) -> str:
