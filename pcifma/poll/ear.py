@@ -5,7 +5,8 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
     record, then a look that sees the bit   one ereport, sources poll and the stream
     record, and the bit is clear already    one ereport, from the stream alone
     a look that sees the bit, then record   the record adds nothing, if it comes within the time that a handler may take
-    record of a severity, without a bit     one ereport of that severity: the kernel could not read a Function that its reset has wiped
+    record of a severity, without a bit     the kernel could not read the Function: what its registers still show when it answers
+                                            again, or else one ereport of that severity
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 AER_EVENT, UEVENT = "aer_event", "uevent"
 # Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up.
+HOLD_LOOKS = 10
 SERVICE_NS = 2_000_000_000
 # A storm must not take the daemon's memory, nor look like a plugin's flood: what is beyond is counted as lost.
 RECORDS_A_LOOK = 4096
@@ -54,6 +56,7 @@ class Heard(NamedTuple):
     record: Record
     whose: Whose
     words: Mapping[Location, int] = _NO_WORDS
+    looks: int = 0  # that it was held back for
 
     def says(self, location: Location | str, bit: int) -> bool:
         """True if the record has *bit* of *location* set."""
@@ -170,6 +173,7 @@ class Ear:
         self._host = host
         self._streams = tuple(dict.fromkeys(streams))
         self._expected: dict[tuple[str, str, int], tuple[int, str]] = {}
+        self._waiting: dict[Whose, list[Heard]] = {}
 
     @property
     def listens(self) -> bool:
@@ -178,7 +182,7 @@ class Ear:
 
     def listen(self, now_ns: int) -> dict[Whose, list[Heard]]:
         """The records since the last call, by whom they speak of, in their order."""
-        found: dict[Whose, list[Heard]] = {}
+        found, self._waiting = self._waiting, {}
         for stream in self._streams:
             records = self._host.stream(stream)
             for record in islice(records, RECORDS_A_LOOK):
@@ -191,14 +195,31 @@ class Ear:
         self._expected = {key: seen for key, seen in self._expected.items() if now_ns - seen[0] <= SERVICE_NS}
         return found
 
+    def hold(self, told: Iterable[Heard]) -> list[Heard]:
+        """What of *told* is to be said now of a Function that cannot be read. A record without a bit comes again with `listen`, for
+        HOLD_LOOKS looks: AER's bits outlive a link reset (7.8.4, sticky), and say more.
+        """
+        now = []
+        for one in told:
+            if _DEVICE_STATUS in one.words and one.looks < HOLD_LOOKS:
+                self._waiting.setdefault(one.whose, []).append(one._replace(looks=one.looks + 1))
+            else:
+                now.append(one)
+        return now
+
     def renewed(self, identity: str, now: Snapshot, told: Sequence[Heard], standing: Iterable[Standing]) -> list[Heard]:
         """*told* without what they repeat: a record has every bit that is set, also those that nobody has cleared since they were
-        told. Where all of a record stood already, the error has come again.
+        told. Where all of a record stood already, the error has come again. One without a bit speaks of what is new in the register.
         """
-        kept = now.word(_UE) or 0
+        kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
         seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and (identity, row.register, row.bit) not in self._expected)
         found: list[Heard] = []
         for one in told:
+            if _DEVICE_STATUS in one.words:
+                bits = kept & ~seen & (fatal if one.words[_DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
+                found.append(one._replace(words={_UE: bits}) if bits else one)
+                seen |= bits
+                continue
             word = one.words.get(_UE, 0)
             fresh = word & ~(kept & seen)
             seen |= word

@@ -259,7 +259,7 @@ class Poller:
         if got.unread:
             target.looked = True
             self._mark_unread(target, self._absent(target, got.unread), look)
-            if told:  # the kernel knows more of what is gone than can be read
+            if told := self.ear.hold(told):  # the kernel knows more of what is gone than can be read
                 self._settle(target, Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, {}), look, told)
             return
         if got.short or (target.subject.function is not None and target.subject.function.unread == "short"):

@@ -125,8 +125,14 @@ INACCESSIBLE = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0, severity: 
 
 @pytest.mark.parametrize("answer", ["ones", "busy"])
 def test_fatal_record_without_a_status_is_a_fatal_error_of_its_source(tmp_path: Path, answer: str) -> None:
-    found = events(tmp_path, f'at: 1500ms, answer: {{"{CARD}": {answer}}}, {INACCESSIBLE}')
+    found = events(tmp_path, f'at: 1500ms, answer: {{"{CARD}": {answer}}}, {INACCESSIBLE}', "at: 15s")
     assert [(e.device, e.severity, e.sources) for e in found if e.class_ == "ereport.io.pciex.fatal"] == [(CARD, "fatal", ["aer_event"])]
+
+
+def test_fatal_record_without_a_status_waits_for_what_the_register_shows(tmp_path: Path) -> None:
+    hidden = f'answer: {{"{CARD}": busy}}, latch: {{"{CARD}": {{"{UE}": 0x40000, "CAP_EXP+a.w": 0x4}}}}'
+    found = events(tmp_path, f"at: 1500ms, {hidden}, {INACCESSIBLE}", f'at: 5500ms, answer: {{"{CARD}": ok}}', "at: 20s")
+    assert [one for one in told(found) if one[0] != "ereport.pcifma.unread"] == [("tl.mtlp", ["poll", "aer_event"], 1)]
 
 
 def test_fatal_record_without_a_status_adds_nothing_to_what_a_look_has_found(tmp_path: Path) -> None:
