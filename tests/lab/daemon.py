@@ -1,6 +1,6 @@
 """The real daemon in a machine: `pcifma fmd` started, waited for, asked and stopped; and registers read and written from within.
 
-with Daemon(machine, "poll: {slow_interval: 2s}\\n") as daemon:
+with Daemon(machine, "  slow_interval: 2s\\n") as daemon:
     machine.inject("ep1", "POISON_TLP")
     daemon.looked(2)
     print(daemon.events())
@@ -17,7 +17,7 @@ from . import product
 from .initramfs import GUEST
 from .machine import Machine
 
-CONFIG = "user: root\ngroup: root\n"
+CONFIG = "user: root\ngroup: root\npoll:\n  deadline: 10s\n"  # a crowded computer makes emulated reads slow, and no Function ill
 Step = list[Any]  # as guest/registers.py takes it: a verb, then words and numbers
 
 
@@ -29,7 +29,9 @@ def steps(machine: Machine, sequence: Sequence[Step]) -> dict[str, Any]:
 
 
 class Daemon:
-    """One daemon, with a root directory and a log of its own; *settings* are further lines of its configuration."""
+    """One daemon, with a root directory and a log of its own; *settings* are further lines of its configuration,
+    which ends in its `poll` section.
+    """
 
     def __init__(self, machine: Machine, settings: str = "", *, name: str = "fmd") -> None:
         self._machine = machine

@@ -15,7 +15,7 @@ from lab.topology import DEAF_ENDPOINT, Topology, endpoint, root_port
 
 pytestmark = pytest.mark.lab_full
 
-SETTINGS = "poll: {slow_interval: 2s}\n"
+SETTINGS = "  slow_interval: 2s\n"
 ERRORS = ("correctable", "advisory", "nonfatal", "fatal")
 UNPLUG_SECONDS = 120  # pciehp waits 5 s for a second press of the button, and the guest may be late
 SLEEPER = "/sys/bus/pci/devices/{}/power"

@@ -145,6 +145,7 @@ def test_document_has_every_mode_and_what_is_wrong() -> None:
     text = render(judged, Run("a plan", 5, {"Linux": "6.1"}, 1.0, 2.0))
     assert "| plain | 1 | 0 |" in text
     assert "seed 5" in text
+    assert f"Not run: {', '.join(mode.name for mode in MODES)}." in text
     assert "- plain: POISON_TLP (nonfatal) at ep1: POISON_TLP missed, not readable" in text
     assert "| nonfatal | POISON_TLP | e:-* |" in text
 

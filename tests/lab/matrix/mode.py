@@ -60,8 +60,8 @@ MODES = (
     Mode("Xen dom0, device with pciback", "xen", change="pciback"),
     Mode("Xen dom0, pci=nomsi", "xen-nomsi"),
     Mode("device on vfio-pci", "iommu", change="vfio-pci"),
-    Mode("control: polling off, path closed", "linux", path_open=False, settings="poll: {registers: false}\n", control=True),
-    Mode("control: polling off, path open", "linux", settings="poll: {registers: false}\n", control=True),
+    Mode("control: polling off, path closed", "linux", path_open=False, settings="  registers: false\n", control=True),
+    Mode("control: polling off, path open", "linux", settings="  registers: false\n", control=True),
     Mode("control: listeners off, path open", "linux", settings="plugins: {disable: [aer_listen]}\n", control=True),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .cell import KINDS, PLACES
+from .mode import MODES
 from .verdict import Judged, Outcome
 
 
@@ -43,12 +44,14 @@ def render(judged: Sequence[Judged], run: Run) -> str:
     """Return the whole document."""
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     wrong = failures(judged)
+    absent = [mode.name for mode in MODES if mode.name not in {one.mode for one in judged}]
     parts = [
         HEAD,
         f"Plan: {run.plan}; seed {run.seed}; {sum(len(mode.outcomes) for mode in judged)} error bits; {versions}.\n"
         f"It took {run.minutes:.0f} minutes and {run.processor_minutes:.0f} processor minutes under software emulation.\n",
         "## By mode\n",
         _table(judged, lambda outcome: outcome.mode, "mode"),
+        f"Not run: {', '.join(absent)}.\n" if absent else "",
         "The controls run pcifma crippled: a table in which they reached 100 % would be a broken table.\n",
         "## By kind of error and place, without the controls\n",
         _table([_merged(judged)], lambda outcome: f"{outcome.kind}, {outcome.place}", "kind and place"),
@@ -59,7 +62,7 @@ def render(judged: Sequence[Judged], run: Run) -> str:
         "R rasdaemon, C collectd (small: the severity alone), - nobody. `*`: not readable at the end of its round.\n",
         _cells(judged),
     ]
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def _of_control(mode: Judged) -> Iterator[str]:
