@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -270,5 +269,11 @@ def _take_modules(path: Path, content: object, modules: dict[str, dict[str, Raw]
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), 1, 0.6)
-    return f": did you mean {near[0]}?" if near else f": there is {', '.join(sorted(known)) or 'none'}"
+    names = sorted(known)
+    try:
+        from difflib import get_close_matches  # noqa: PLC0415 - a quarter of a MiB, for mistakes alone
+    except ImportError:  # a daemon whose user cannot get at the interpreter's library
+        near = []
+    else:
+        near = get_close_matches(word, names, 1, 0.6)
+    return f": did you mean {near[0]}?" if near else f": there is {', '.join(names) or 'none'}"

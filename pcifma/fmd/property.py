@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 
 from pcifma.plugin.manifest import PropertyType
 from pcifma.plugin.module import PropertyValue
@@ -52,7 +51,8 @@ def size_of(raw: object) -> int:
         unit = unit[:-1]
     if match is None or unit not in _SIZES:
         raise ValueError(f"{raw!r} is no size: {_SIZE_FORM}")
-    return int(Fraction(match[1]) * _SIZES[unit])
+    digits, tens = _exact(match[1])
+    return digits * _SIZES[unit] // tens
 
 
 def time_of(raw: object) -> float:
@@ -65,10 +65,17 @@ def time_of(raw: object) -> float:
     if match is None or unit not in _TIMES:
         raise ValueError(f"{raw!r} is no time: {_TIME_FORM}")
     times, parts = _TIMES[unit]
-    seconds = float(Fraction(match[1]) * times / parts)
+    digits, tens = _exact(match[1])
+    seconds = digits * times / (tens * parts)
     if seconds > _LONGEST_S:
         raise ValueError(f"{raw!r} is more than ten years")
     return seconds
+
+
+# Decimal digits as a fraction: 1.5 is (15, 10).
+def _exact(text: str) -> tuple[int, int]:
+    whole, _, part = text.partition(".")
+    return int(whole + part), 10 ** len(part)
 
 
 def _string(raw: object) -> str:

@@ -150,8 +150,8 @@ class Log:
             return self._taken if self._foldable is None else min(self._foldable, self._taken)
 
     def reader(self) -> Reader:
-        """A reader of its own connection, for the calling thread."""
-        return Reader(open_readonly(self.path))
+        """A reader of its own connection, for the calling thread. LogUnavailableError where storage does not let it be opened now."""
+        return Reader(open_readonly(self.path, copied=False))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was appended before is durable."""

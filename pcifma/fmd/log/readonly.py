@@ -7,26 +7,27 @@ daemon has died        WAL with what only it holds; where -shm is missing and ca
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcifma.errors import LogError
+from pcifma.errors import LogError, LogUnavailableError
 from pcifma.fmd.log import schema
-from pcifma.fmd.log.database import bring_up, refuse_newer, refuse_strict, version_of
+from pcifma.fmd.log.database import bring_up, is_storage, refuse_newer, refuse_strict, version_of
 
 
-def open_readonly(path: Path, *, migrations: Sequence[schema.Migration] = schema.MIGRATIONS) -> sqlite3.Connection:
-    """A connection that only reads. LogError if there is no log, it may not be read, it is damaged, or a newer version wrote it."""
+def open_readonly(path: Path, *, migrations: Sequence[schema.Migration] = schema.MIGRATIONS, copied: bool = True) -> sqlite3.Connection:
+    """A connection that only reads. LogError if there is no log, it may not be read, it is damaged, or a newer version wrote it;
+    LogUnavailableError where storage fails. *copied*: a private copy will do, which sees nothing of what is written later.
+    """
     if not _exists(path):
         raise LogError(f"{path}: no log is here: has the daemon run with this root?")
     try:
         return _checked(_connect(path), path, migrations)
     except sqlite3.OperationalError as err:
-        if err.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            raise LogError(f"{path}: the log cannot be read: {err}") from err
+        if not copied or err.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            kind = LogUnavailableError if is_storage(err) else LogError
+            raise kind(f"{path}: the log cannot be read: {err}") from err
     except sqlite3.DatabaseError as err:
         raise LogError(f"{path}: the log cannot be read: {err}") from err
     return _copied(path, migrations)
@@ -72,6 +73,9 @@ def _brought_up(connection: sqlite3.Connection, migrations: Sequence[schema.Migr
 
 # Nobody writes the files now: who runs would have made them readable.
 def _copied(path: Path, migrations: Sequence[schema.Migration]) -> sqlite3.Connection:
+    import shutil  # noqa: PLC0415 - these two weigh a MiB, and the daemon needs no copy
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="pcifma-") as directory:
         copy = Path(directory) / path.name
         try:

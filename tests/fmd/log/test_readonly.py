@@ -25,7 +25,7 @@ GROUP, NOBODY = 4242, 65534
 
 # What a member of the group sees: seqs of the events, or the error. Modules are imported before root is given up.
 READ = """
-import os, sys
+import os, shutil, sys, tempfile
 from pathlib import Path
 from pcifma.errors import LogError
 from pcifma.fmd.log.reader import Reader
@@ -72,6 +72,15 @@ def die(path: Path) -> None:
     status = subprocess.run([sys.executable, "-c", DIE, path, Path(__file__).parents[2]], check=False).returncode
     assert status == 9
     assert path.with_name("log.db-wal").stat().st_size > 0
+
+
+@needs_root
+def test_who_needs_what_is_written_later_gets_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    die(path)
+    path.with_name("log.db-shm").unlink()
+    assert read_as_member(path) == "[1, 2]"
+    monkeypatch.setattr(f"{__name__}.READ", READ.replace("(Path(sys.argv[1]))", "(Path(sys.argv[1]), copied=False)"))
+    assert "the log cannot be read" in read_as_member(path)
 
 
 @needs_root
