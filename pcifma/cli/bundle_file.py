@@ -22,6 +22,7 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.event.line import encode
 from pcifma.event.value import PayloadValue
+from pcifma.event.written import encode_written
 from pcifma.fmd.engine.case import CaseRecord
 from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.fmd.log.reader import Reader
@@ -80,7 +81,7 @@ def members(log: Reader, case: CaseRecord, shown: Mapping[str, Any], why: str, *
         "registers-logged.txt": _text(_logged(found)),
         "parts.json": _json(found.parts),
         "machine.json": _json(_machine(shown, redact=redact)),
-        "writes.jsonl": _text(json.dumps(record(row)) for row in found.writes),
+        "writes.jsonl": _text(encode_written(record(row)) for row in found.writes),
     }
     files = {name: names.text(text) for name, text in files.items()}
     if shown.get("registers"):

@@ -11,6 +11,7 @@ import click
 from pcifma.cli.cleared import DONE, REFUSED, Cleared, consent
 from pcifma.cli.daemon import connect, root_option
 from pcifma.cli.text import clean
+from pcifma.event.written import ClearSummary, encode_written
 from pcifma.fmd.path import Paths
 
 EPILOG = """\b
@@ -38,9 +39,8 @@ def command(root: Path, what: str, *, dry_run: bool, as_json: bool) -> int:
             answer = daemon.ask("clear", {"what": what})
     found = Cleared.of(answer)
     if as_json:
-        for one in found.lines():
-            click.echo(json.dumps(one))
-        click.echo(json.dumps({"class": "clear.summary", "version": 1, "case": answer["case"], "writes": found.written}))
+        for one in (*found.lines(), ClearSummary(case=answer["case"], writes=found.written)):
+            click.echo(encode_written(one))
     else:
         for text in found.sheet():
             click.echo(text)

@@ -16,6 +16,7 @@ from pcifma.cli.daemon import plain
 from pcifma.cli.ledger import TITLE, line, record
 from pcifma.cli.text import clean, plural
 from pcifma.errors import DaemonError
+from pcifma.event.written import ClearLeft, ClearRefused, WrittenLine
 from pcifma.fmd.keeper.consent import give
 from pcifma.fmd.log.batch import RegisterWrite
 
@@ -60,13 +61,11 @@ class Cleared:
             yield f"left      {clean(device)} {clean(register)} bits {bits:#x}: not a register that is ever written"
         yield f"Written to hardware: {plural(self.written, 'register') if self.written else 'nothing'}"
 
-    def lines(self) -> Iterator[dict[str, object]]:
+    def lines(self) -> Iterator[WrittenLine]:
         """For `--json`, without a trailer."""
         yield from (record(row) for row in self.writes)
-        for device, why in self.refused:
-            yield {"class": "clear.refused", "version": 1, "device": device, "why": why}
-        for device, register, bits in self.left:
-            yield {"class": "clear.left", "version": 1, "device": device, "register": register, "bits": bits}
+        yield from (ClearRefused(device=device, why=why) for device, why in self.refused)
+        yield from (ClearLeft(device=device, register=register, bits=bits) for device, register, bits in self.left)
 
 
 def consent(path: Path, functions: Iterable[str]) -> AbstractContextManager[None]:

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from pcifma.cli.text import clean
 from pcifma.event.identity import utc
+from pcifma.event.written import WriteLine
 from pcifma.fmd.log.batch import RegisterWrite
 
 TITLE = f"{'TIME':<30} {'FUNCTION':<13} {'REGISTER':<15} {'WRITTEN':<8} {'BEFORE':<8}    {'AFTER':<8} WHY"
 
 
-def record(row: RegisterWrite) -> dict[str, object]:
+def record(row: RegisterWrite) -> WriteLine:
     """*row* as contract 7 has it."""
-    return {
-        "class": "register.write",
-        "version": 1,
-        "id": row.id,
-        "time": utc(row.wall_ns),
-        "boot": row.boot,
-        "device": row.device,
-        "register": row.register,
-        "width": row.width,
-        "before": row.before,
-        "written": row.value,
-        "after": row.after,
-        "outcome": row.outcome,
-        "why": row.why,
-        "ereports": list(row.ereports),
-        "case": row.case,
-        "command": row.command,
-        "uid": row.uid,
-        "pid": row.pid,
-    }
-
-
-def summary(rows: list[RegisterWrite], ever: int) -> dict[str, object]:
-    """The trailer: *ever* counts registers that were written, `unknown` those that may have been."""
-    unknown = sum(row.outcome == "unknown" for row in rows)
-    return {"class": "writes.summary", "version": 1, "rows": len(rows), "writes": ever, "unknown": unknown}
+    return WriteLine(
+        id=row.id,
+        time=utc(row.wall_ns),
+        boot=row.boot,
+        device=row.device,
+        register=row.register,
+        width=row.width,
+        before=row.before,
+        written=row.value,
+        after=row.after,
+        outcome=row.outcome,
+        why=row.why,
+        ereports=list(row.ereports),
+        case=row.case,
+        command=row.command,
+        uid=row.uid,
+        pid=row.pid,
+    )
 
 
 def line(row: RegisterWrite) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from pcifma.cli.text import clean, plural
 from pcifma.errors import DaemonError, LogError, PcifmaError, UsageError
 from pcifma.event.ereport import Ereport, SweepSummary
 from pcifma.event.line import encode
+from pcifma.event.written import encode_written
 from pcifma.fabric.build import build
 from pcifma.fmd import config as configuration
 from pcifma.fmd import privilege
@@ -185,7 +185,7 @@ def _summary(swept: _Swept, events: Sequence[Ereport]) -> SweepSummary:
 
 def _json(swept: _Swept, events: Sequence[Ereport], found: SweepSummary) -> Iterator[str]:
     yield from (encode(event).decode() for event in events)
-    yield from map(json.dumps, swept.cleared.lines())
+    yield from map(encode_written, swept.cleared.lines())
     yield encode(found).decode()
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pcifma.cli.daemon import root_option
-from pcifma.cli.ledger import TITLE, line, record, summary
+from pcifma.cli.ledger import TITLE, line, record
 from pcifma.cli.log import reader
 from pcifma.cli.text import plural
+from pcifma.event.written import WritesSummary, encode_written
 from pcifma.fmd.log.batch import RegisterWrite
 from pcifma.fmd.path import Paths
 
@@ -33,8 +33,9 @@ def command(root: Path, *, as_json: bool, everything: bool) -> int:
 
 
 def _json(rows: list[RegisterWrite], ever: int) -> Iterator[str]:
-    yield from (json.dumps(record(row)) for row in rows)
-    yield json.dumps(summary(rows, ever))
+    yield from (encode_written(record(row)) for row in rows)
+    unknown = sum(row.outcome == "unknown" for row in rows)
+    yield encode_written(WritesSummary(rows=len(rows), writes=ever, unknown=unknown))
 
 
 def _words(root: Path, rows: list[RegisterWrite], ever: int) -> Iterator[str]:

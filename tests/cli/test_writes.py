@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
@@ -57,6 +59,9 @@ def test_refused_and_needless_ones_are_shown_when_asked_for(root: Path) -> None:
 def test_json_has_every_member_and_a_trailer(root: Path) -> None:
     rows = [json.loads(line) for line in writes(root, "--all", "--json").stdout.splitlines()]
 
+    schema = json.loads((files("pcifma.event") / "schema.json").read_text())
+    for row in rows:
+        jsonschema.validate(row, schema)
     assert [row.get("outcome") for row in rows] == ["done", "done", "refused", "unknown", "clear", None]
     assert rows[1] == {
         "class": "register.write", "version": 1, "id": "b", "time": "1970-01-01T00:00:00.000000002Z", "boot": "boot", "device": CARD,

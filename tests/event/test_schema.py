@@ -15,9 +15,11 @@ from pcifma.cli.topology import Node, TopologySummary
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, SweepSummary
 from pcifma.event.line import decode, encode
+from pcifma.event.written import ClearLeft, ClearRefused, ClearSummary, WriteLine, WritesSummary
 from pcifma.platform.coverage import Coverage, CoverageSummary
 
-CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage, CoverageSummary, Node, TopologySummary)
+WRITTEN = (WriteLine, WritesSummary, ClearRefused, ClearLeft, ClearSummary)
+CONTRACTS = (Ereport, ListEvent, SweepSummary, Coverage, CoverageSummary, Node, TopologySummary, *WRITTEN)
 
 
 def schema_of_types() -> dict[str, Any]:

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 from support.daemon import Daemon, configure, daemon
 from support.sysfs import CARD, CORRECTABLE_STATUS, DEVICE_STATUS, PORT, ROOT_ERROR_STATUS, Sysfs
@@ -22,6 +24,7 @@ from pcifma.fmd.path import Paths
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the keeper is started, and only root orders")
 FAST = "poll: {interval: 100ms, slow_interval: 300ms}\n"
 BAD_TLP, MASTER_ABORT, SECONDARY_STATUS = 1 << 6, 1 << 13, 0x1E
+SCHEMA = json.loads((files("pcifma.event") / "schema.json").read_text())
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "malformed-tlp-nomsi"
 
 
@@ -52,7 +55,10 @@ def pcifma(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def rows(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    for row in found:
+        jsonschema.validate(row, SCHEMA)
+    return found
 
 
 def registers(result: subprocess.CompletedProcess[str]) -> list[tuple[object, object, object]]:

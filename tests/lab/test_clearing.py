@@ -104,28 +104,59 @@ def test_sweep_clears_what_was_injected_and_no_other_write_ever_happens(injected
     assert f"writes ever made to hardware: {len(ledger)}" in said or len(said.splitlines()) > len(ledger)
 
 
-@pytest.mark.parametrize(
-    ("close", "reopen", "reason"),
-    [
-        ("mount -o remount,ro /sys", "mount -o remount,rw /sys", "sysfs is read-only here"),
-        ("mount -t securityfs none /sys/kernel/security; echo integrity >/sys/kernel/security/lockdown", "true", "lockdown"),
-    ],
-    ids=["read-only", "lockdown"],
-)
-def test_kernel_that_allows_no_write_is_a_refusal(traced: Traced, close: str, reopen: str, reason: str) -> None:
-    machine = traced.machine
-    reporting.quiet(machine)
-    machine.inject("ep1", ERRORS[0].name)
+READ_ONLY = "mount -o remount,ro /sys"
+LOCKDOWN = "mount -t securityfs none /sys/kernel/security; echo integrity >/sys/kernel/security/lockdown"
+
+
+def refused(traced: Traced, close: str) -> list[str]:
+    """Why each write was refused once *close* was run; nothing was written, and nothing failed."""
+    reporting.quiet(traced.machine)
+    traced.machine.inject("ep1", ERRORS[0].name)
     traced.writes()
-    machine.check(close)
-
+    traced.machine.check(close)
     swept = traced.sweep(*CLEAR)
-
-    machine.check(reopen)
     assert (swept.status, rows(swept, "sweep.summary")[0]["writes"], traced.writes()) == (2, 0, [])
     assert {row["outcome"] for row in rows(swept, "register.write")} == {"refused"}
-    assert all(reason in row["why"] for row in rows(swept, "register.write"))
     assert "Traceback" not in swept.stderr
+    return [row["why"] for row in rows(swept, "register.write")]
+
+
+def test_read_only_sysfs_is_a_refusal(traced: Traced) -> None:
+    reasons = refused(traced, READ_ONLY)
+    traced.machine.check("mount -o remount,rw /sys")
+
+    assert all("sysfs is read-only here" in why for why in reasons)
+
+
+def test_lockdown_is_a_refusal(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    # For good: no kernel takes it back.
+    extra = ("-trace", "pci_cfg_write", "-D", str(tmp_path / "qemu.log"))
+    for machine in booted(Machine(standard(), cmdline="pci=nomsi", extra=extra), "Linux under lockdown, traced", pytestconfig):
+        assert all("lockdown" in why for why in refused(Traced(machine, tmp_path / "qemu.log"), LOCKDOWN))
+
+
+def test_daemon_that_may_not_clear_does_so_once_when_root_orders_it(traced: Traced) -> None:
+    machine = traced.machine
+    reporting.quiet(machine)
+    fmd = f"{product.PROGRAM} fmd --root /tmp/fmd"
+    ask = f"{product.PROGRAM} status --root /tmp/fmd >/dev/null 2>&1"
+    machine.check(f"mkdir -m 755 -p /tmp/fmd; {fmd} >/lab/fmd.log 2>&1 & until {ask}; do sleep 1; done", product.SECONDS)
+    traced.writes()
+    machine.inject("ep1", "BAD_TLP")
+    address = machine.address("ep1")
+
+    done = product.inside(machine, "clear", address, "--json", "--root", "/tmp/fmd")
+
+    written = [(row["register"], row["written"]) for row in rows(done, "register.write")]
+    assert (done.status, written) == (0, [("ECAP_AER+10.l", 0x40), ("CAP_EXP+a.w", 1)]), (machine.share / "fmd.log").read_text()
+    offsets = [traced.offset(address, register) for register, _ in written]
+    assert traced.writes() == [(address, at, value) for at, (_, value) in zip(offsets, written, strict=True)]
+    machine.inject("ep1", "BAD_TLP")
+    seen = f"{product.PROGRAM} dump -e --json -c '*.btlp' --root /tmp/fmd"
+    machine.check(f"until [ $({seen} | wc -l) = 2 ]; do sleep 1; done", product.SECONDS)
+    uuids = {json.loads(line)["uuid"] for line in machine.check(seen, product.SECONDS).splitlines()}
+    machine.check("kill $(cat /tmp/fmd/run/pcifma/fmd.lock)")
+    assert (len(uuids), traced.writes()) == (2, [])
 
 
 def test_sweep_refuses_where_linux_owns_aer(pytestconfig: pytest.Config, tmp_path: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.event.written import WriteOutcome
 from pcifma.poll.latched import Baseline, Standing
-
-WriteOutcome = Literal["done", "clear", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
