@@ -15,7 +15,14 @@ def load(everything: bool) -> Run:
     from pcifma.fmd.child.main import run  # noqa: PLC0415 - in the nursery, when it is needed
 
     if everything:
+        import hashlib  # noqa: F401, PLC0415 - a fabric's id
+
         import yaml  # noqa: F401, PLC0415 - plugin.yaml
+
+        from pcifma import plugin  # noqa: PLC0415 - what of it is imported when first asked for
+
+        for name in plugin.__all__:
+            getattr(plugin, name)
 
     return run
 
