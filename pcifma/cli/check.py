@@ -112,7 +112,7 @@ def _gaps(around: Outlook, status: Mapping[str, Any]) -> Iterator[str]:
     if status["waiting"]:
         yield f"nothing is looked at: {clean(status['waiting'])}"
         return
-    last, patience_s = status.get("last_look"), max(_STALE_S, _STALE_LOOKS * status["interval_s"])
+    last, patience_s = status.get("last_look"), max(_STALE_S, _STALE_LOOKS * status.get("interval_s", 0.0))
     if last is None or around.now_ns - wall_of(last) > patience_s * 1e9:
         yield f"no look since {last or 'the start'}"
     unread = {reason: n for reason, n in status["unread"].items() if reason != ASLEEP}

@@ -69,7 +69,7 @@ def _unseen(status: Mapping[str, object]) -> Iterator[str]:
     unread = status["unread"]
     if isinstance(unread, dict) and unread:
         yield f"Unread, so not counted as healthy: {', '.join(f'{n} {clean(reason)}' for reason, n in unread.items())} (pcifma status)"
-    works = status["maintenance"]
+    works = status.get("maintenance")
     if isinstance(works, list):
         for work in works:
             yield f"Planned work on {clean(work['what']) or 'the whole host'} until {_clock(work['until'])}: {clean(work['why'])}"

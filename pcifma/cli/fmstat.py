@@ -67,6 +67,8 @@ def fmstat(
             raise DaemonError(f"no module {module} is loaded: `fmadm config` lists those that are")
         for line in _stamp(stamp):
             click.echo(line)
+        if not all("fmd" in row for row in found.values()):
+            raise DaemonError("the daemon is of an older release than this command: restart it")
         kept = {name: row["fmd"] for name, row in found.items()}
         if transports or authorities:
             lines = _transports(authorities=authorities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -95,14 +96,18 @@ def outlook(root: Path, log: Reader) -> Outlook:
     status, given, silence = _ask(root)
     if status is not None and status.get("source") == "live" and os.geteuid() == 0:
         given = {**given, **guests(LiveHost(), [_Held(Bdf.parse(address), part.driver) for address, part in parts.items()])}
-    now_ns = wall_of(status["now"]) if status is not None else time.time_ns()
+    now_ns = wall_of(status["now"]) if status is not None and "now" in status else time.time_ns()
     drill = msgspec.json.decode(kept)["time"] if kept else None
     return Outlook(status, silence, parts, given, drill, now_ns)
 
 
 def _ask(root: Path) -> tuple[dict[str, Any] | None, dict[str, str], str]:
+    given: dict[str, str] = {}
     try:
         with Client(Paths(root).socket, timeout_s=_PATIENCE_S) as daemon:
-            return daemon.ask("status"), daemon.ask("guests"), ""
+            status = daemon.ask("status")
+            with contextlib.suppress(DaemonError):  # a daemon from before an upgrade does not know the verb
+                given = daemon.ask("guests")
+            return status, given, ""
     except DaemonError as err:
         return None, {}, str(err)

@@ -44,9 +44,10 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     log = status["log"]
     trouble = f": {plain(log['trouble'])}" if log["trouble"] else ""
     yield f"log       {plain(log['path'])}, {log['seq']} events{trouble}"
-    for work in status["maintenance"]:
+    for work in status.get("maintenance", ()):
         yield f"planned   {plain(work['id'])} {plain(work['what']) or 'the whole host'} until {work['until'][:19]}Z: {plain(work['why'])}"
-    yield f"drill     {_drill(status)}"
+    if "drill" in status:  # a daemon from before an upgrade has none
+        yield f"drill     {_drill(status)}"
     failed = status["plugins"]["failed"]
     yield f"plugins   {status['plugins']['active']} active{f', {failed} failed: pcifma config' if failed else ''}"
 

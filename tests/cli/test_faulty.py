@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ from pcifma.access.clock import EPOCH_2000_NS, SimulatedClock
 from pcifma.cli.article import articles
 from pcifma.cli.faulty_sheet import Page, quiet, short, words
 from pcifma.cli.outlook import Outlook, Part
+from pcifma.cli.outlook import outlook as look_around
 from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.fmd.engine.case import CaseRecord
 from pcifma.fmd.log.batch import Batch, Checkpoint
 from pcifma.fmd.log.log import Log
+from pcifma.fmd.path import Paths
 
 CARD, PORT = "0000:04:00.0", "0000:00:03.0"
 HOUR_NS = 3_600 * 10**9
@@ -182,3 +187,27 @@ def test_empty_page_says_what_is_watched() -> None:
 )
 def test_empty_page_is_no_clean_bill_where_nobody_looks(changes: dict[str, object], says: str) -> None:
     assert says in "\n".join(quiet(outlook(**changes)))
+
+
+class Older(socketserver.StreamRequestHandler):
+    """A daemon of an older release: its status has fewer keys, and it knows fewer verbs."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            if json.loads(line)["verb"] == "status":
+                known = {key: value for key, value in STATUS.items() if key != "maintenance"}
+                self.wfile.write(json.dumps({"v": 1, "ok": True, "result": known}).encode() + b"\n")
+            else:
+                self.wfile.write(b'{"v": 1, "ok": false, "tag": "daemon", "error": "no such verb"}\n')
+
+
+def test_daemon_from_before_an_upgrade_is_read_as_far_as_it_goes(log: Log, tmp_path: Path) -> None:
+    path = Paths(tmp_path).socket
+    path.parent.mkdir(parents=True)
+    with socketserver.UnixStreamServer(str(path), Older) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        around = look_around(tmp_path, log.reader())
+        thread.join(30)
+    assert (around.status is None, around.guests) == (False, {})
+    assert "\n".join(quiet(around)).startswith("No faults. Watching 3 Functions")
