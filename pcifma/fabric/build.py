@@ -24,14 +24,11 @@ def update(machine: Machine, before: Fabric, changed: Iterable[Bdf]) -> Fabric:
 
     A Function that fell asleep keeps what was known of it when it was awake.
     """
-    again = set(changed)
-    sightings = {}
-    for bdf in sorted({*machine.configs, *machine.unread}):
-        known = before.sightings.get(bdf)
-        if known is None or bdf in again:
-            seen = sight(bdf, machine.configs.get(bdf), machine.host, machine.unread.get(bdf, ""))
-            known = _remembered(seen, known)
-        sightings[bdf] = known
+    again, known = set(changed), before.sightings
+    every = sorted({*machine.configs, *machine.unread})
+    new = [bdf for bdf in every if bdf not in known or bdf in again]
+    seen = dict(zip(new, sight(new, machine.configs, machine.host, machine.unread), strict=True))
+    sightings = {bdf: _remembered(seen[bdf], known.get(bdf)) if bdf in seen else known[bdf] for bdf in every}
     return _assemble(sightings, machine.host)
 
 

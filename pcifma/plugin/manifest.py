@@ -22,8 +22,8 @@ class Property(NamedTuple):
 class Manifest(NamedTuple):
     """plugin.yaml. *subscribe*: class globs, for modules; *planned*: ereports of planned work too (who counts wants them, who
     diagnoses does not). *streams*: Host streams that a source listens to. *capabilities*: names of capabilities; a source that has
-    some is not asked, nor imported, where no Function has any of them. *bits_only*: a source whose `set` watches say all: where
-    these are all it has of a target, and none of their bits is set, it is not asked.
+    some is not asked, nor imported, where no Function has any of them. *bits_only*: a source that speaks of set bits of its `set`
+    watches and of what its `change` watches saw change, and of nothing else: where there is neither it is not asked.
     """
 
     name: str

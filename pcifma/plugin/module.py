@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pcifma.access.seam import Host
 from pcifma.fabric.fabric import Fabric
-from pcifma.platform.coverage import Coverage
-from pcifma.plugin.status import Status
 from pcifma.plugin.watch import Finding, Snapshot, Watch
 
 if TYPE_CHECKING:
     from pcifma.event.case import ListEvent, Suspect
     from pcifma.event.ereport import Ereport
+    from pcifma.platform.coverage import Coverage
+    from pcifma.plugin.status import Status
 
 PropertyValue = bool | int | float | str | list[str]
 """A property of plugin.yaml after typing: bool, int, number (float), size (bytes as int), time (seconds as float), string, list."""

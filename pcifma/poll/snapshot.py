@@ -61,12 +61,14 @@ class Words:
         self.unread = ""
         self.short = False
         self.reads = 0
+        self._silent: bool | None = None
 
     def silent(self, plan: Plan) -> bool:
-        """True if no bit is set that would make a source speak, and everything could be read."""
-        if plan.silence is None or self.short or self.unread:
-            return False
-        return not int.from_bytes(b"".join([data for _, data in self.read]), "little") & plan.silence
+        """True if no bit is set that would make a source speak, and everything could be read; asked for when all is read."""
+        if self._silent is None:
+            whole = plan.silence is not None and not self.short and not self.unread
+            self._silent = whole and not int.from_bytes(b"".join([data for _, data in self.read]), "little") & (plan.silence or 0)
+        return self._silent
 
     @cached_property
     def words(self) -> dict[tuple[Target, Location], int]:
@@ -198,6 +200,8 @@ def _silence(spans: Iterable[Span], claims: Iterable[tuple[Claimant, Watch]]) ->
     for claimant, watch in claims:
         if watch.tier == "event":
             continue  # speaks of records, not of registers
+        if claimant.bits_only and watch.when == "change":
+            continue  # where there is no snapshot before, there is no change
         if not claimant.bits_only or watch.when != "set" or watch.location is None:
             return None
         if watch.location in starts:
