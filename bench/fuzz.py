@@ -1,6 +1,6 @@
 """Throw made-up sources at the whole path, from opening to ereports, for as long as one likes.
 
-    python bench/fuzz.py --count 250000          # of each maker; seeds 0 to count - 1
+    python bench/fuzz.py --count 200000          # of each maker; seeds 0 to count - 1
     python bench/fuzz.py --seed 4711 --maker tar # one input again, with its traceback
 
 Prints one line for each find (maker, seed, what happened) and the rate; exits 1 if there was a find.
@@ -9,6 +9,7 @@ Prints one line for each find (maker, seed, what happened) and the rate; exits 1
 from __future__ import annotations
 
 import argparse
+import io
 import random
 import sys
 import time
@@ -20,14 +21,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.host_tree import images
 from support.hunt import Maker, Target, hunt
 from support.image import capture
-from support.mutate import hostile_capture, hostile_case, hostile_registers, hostile_tar
+from support.mutate import hostile_capture, hostile_case, hostile_log, hostile_registers, hostile_tar
 
 from pcifma.access.fixture import make_fixture, parts_of_files
+from pcifma.access.kernlog.reader import reports
 from pcifma.access.open import open_data
 from pcifma.access.seam import Machine
 from pcifma.errors import PcifmaError
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import builtin
+from pcifma.poll.logged import Logged
 from pcifma.poll.poller import Poller
 
 SOURCES = [plugin for plugin in builtin() if plugin.manifest.kind == "source"]
@@ -53,11 +56,18 @@ def play(data: bytes) -> None:
         poller.look()
 
 
+def explain(data: bytes) -> None:
+    """Make ereports of a log."""
+    for _ in Logged("input", "boot", SOURCES).events(reports(io.BytesIO(data))):
+        pass
+
+
 MAKERS: dict[str, tuple[Maker[bytes], Target[bytes]]] = {
     "capture": (hostile_capture, look_at_data),
     "registers": (hostile_registers, look_at_data),
     "case": (hostile_case, play),
     "tar": (hostile_tar, look_at_data),
+    "log": (hostile_log, explain),
 }
 
 

@@ -26,6 +26,8 @@ STREAMS = ("uevent", "aer_event", "mce_record", "hypercall", "irq")
 PLATFORM = ("hypervisor", "role", "owner", "msi")
 MISTAKE_LIMIT = 50  # a file with more is the wrong file
 
+_LAST_YEARS = 100
+_LAST_NS = _LAST_YEARS * 365 * 86_400 * 1_000_000_000  # simulated time starts in 2000, and a year has four digits
 _TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|min|h)")
 _UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000}
 _NEVER = -1  # the time of a step whose time is wrong
@@ -170,7 +172,11 @@ class _Parser:
             return _NEVER
         whole, _, part = match[1].partition(".")
         unit_ns = _UNITS_NS[match[2]]
-        return int(whole) * unit_ns + int(part.ljust(9, "0")) * unit_ns // 1_000_000_000
+        at_ns = int(whole) * unit_ns + int(part.ljust(9, "0")) * unit_ns // 1_000_000_000
+        if at_ns > _LAST_NS:
+            self._wrong(path, f"{value!r} is later than {_LAST_YEARS} years: no recording lasts as long")
+            return _NEVER
+        return at_ns
 
     def functions(self, value: object, path: str) -> tuple[Bdf, ...]:
         return self.kept(self.function(item, f"{path}[{i}]") for i, item in enumerate(self.sequence(value, path)))

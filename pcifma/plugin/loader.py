@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Origin = Literal["built-in", "directory", "entry-point"]
 GROUP = "pcifma.plugins"
 INDEX = "index.json"  # the manifests of the built-in plugins; hatch_build.py writes it
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NAME = r"[a-z][a-z0-9_]{0,39}"
 
 # What each kind must define, and with how many positional arguments.
 _HOOKS: dict[str, dict[str, int]] = {
@@ -156,7 +156,7 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = checked(load_data(path))
     except ValueError as err:
         raise PluginError(f"{path}: {err}") from err
-    if not _NAME.fullmatch(manifest.name):
+    if not re.fullmatch(_NAME, manifest.name):
         raise PluginError(f"{path}: $.name: {manifest.name!r} must be lower case letters, digits and _, starting with a letter")
     if manifest.api != API_VERSION:
         raise PluginError(f"{path}: $.api: is {manifest.api}, this pcifma speaks {API_VERSION}")

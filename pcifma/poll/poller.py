@@ -29,7 +29,7 @@ from pcifma.poll.latched import LatchedSet, Standing
 from pcifma.poll.quota import Quota
 from pcifma.poll.snapshot import answers, take
 from pcifma.poll.subject import Moment, Seen
-from pcifma.poll.target import Sourced, Watched, Watcher, is_held, unmet, watched
+from pcifma.poll.target import Sourced, Watched, Watcher, unmet, watched
 from pcifma.poll.triage import BatchReader, Triage, entries
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
@@ -190,14 +190,14 @@ class Poller:
         claims = []
         for watcher in self.watchers:
             watches = watcher.guard.call(_declare, watcher.plugin, self.fabric, self.machine.host)
-            claims.append((watcher, [w for w in watches or () if w.target.kind != "function" or w.target.bdf in self.fabric.functions]))
-        every = watched(self.fabric, claims)
+            claims.append((watcher, watches or []))
+        every = watched(self.fabric, claims, listening=self.ear.listens)
         self._targets, self._everyone = [t for t in every if not t.stands_for_all], [t for t in every if t.stands_for_all]
         self._quota = Quota(len(self.fabric.functions))
         self._sleepers = Sleepers(self.machine.host, self.fabric)
         self._unseen = [f for f in self.fabric if f.unread in (ASLEEP, "busy", "gone")]
         self._unlooked = set(range(len(self._targets)))
-        self._holding = [i for i, t in enumerate(self._targets) if any(is_held(w) for _, w in t.watches)]
+        self._holding = [i for i, t in enumerate(self._targets) if t.plan.holding]
         self._with_facts = [i for i, t in enumerate(self._targets) if t.plan.triggers]
         self._missing = {str(f.bdf): f.unread for f in self.fabric if f.unread}
         self._asleep: set[int] = set()

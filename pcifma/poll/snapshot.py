@@ -37,7 +37,8 @@ _PRESENCE = Span(None, 0, 8, ((IDENTITY, 0), (COMMAND_STATUS, 4)))
 class Plan(NamedTuple):
     """Everything to read of one target, in order; *again* is read once more at the end. Functions of one shape share it.
 
-    *facts* go with its snapshots; those of *triggers* are looked at by themselves; *counting*: it has counters. *silence*: the bits
+    *facts* go with its snapshots; those of *triggers* are looked at by themselves; *counting*: it has counters; *holding*: it has
+    watches that are about time. *silence*: the bits
     of all spans in a row, as one little-endian number, that are clear where nothing is wrong; None where bits alone cannot tell.
     """
 
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     facts: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
     counting: bool = False
+    holding: bool = False
     silence: int | None = None
 
 
@@ -167,7 +169,7 @@ class Planner:
                 again.append(span)
         triggers = _facts(watch for watch in watches if watch.location is None)
         counting = any(watch.when == "count" for watch in watches)
-        return Plan(tuple(every), tuple(again), _facts(watches), triggers, counting, _silence(every, claims))
+        return Plan(tuple(every), tuple(again), _facts(watches), triggers, counting, any(map(is_held, watches)), _silence(every, claims))
 
 
 def _reads(watch: Watch, others: tuple[Target, ...]) -> Hashable:
@@ -184,6 +186,11 @@ def _instead(plan: Plan, others: Mapping[Target, Target]) -> Plan:
         spans=tuple(span if span.other is None else span._replace(other=others[span.other]) for span in plan.spans),
         again=tuple(span if span.other is None else span._replace(other=others[span.other]) for span in plan.again),
     )
+
+
+def is_held(watch: Watch) -> bool:
+    """True if *watch* is about time: a bit that stays set, or clear."""
+    return watch.when == "stays" or (watch.when == "clear" and watch.hold > 0)
 
 
 def _facts(watches: Iterable[Watch]) -> tuple[str, ...]:

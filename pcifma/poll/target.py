@@ -13,7 +13,7 @@ from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Finding, Snapshot, Target, Watch
 from pcifma.poll.counter import counted
-from pcifma.poll.snapshot import Plan, Planner
+from pcifma.poll.snapshot import Plan, Planner, is_held
 from pcifma.poll.subject import Subject
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
@@ -154,11 +154,6 @@ ANY = "*"
 """The name of a target that stands for every one of its kind that a record speaks of."""
 
 
-def is_held(watch: Watch) -> bool:
-    """True if *watch* is about time: a bit that stays set, or clear."""
-    return watch.when == "stays" or (watch.when == "clear" and watch.hold > 0)
-
-
 def _speaks(watch: Watch, now: Snapshot) -> bool:
     if now.record is not None or watch.when != "set" or watch.location is None:
         return True
@@ -169,14 +164,22 @@ def _is_true(watch: Watch, word: int | None) -> bool:
     return word is not None and bool((~word if watch.when == "clear" else word) & watch.mask)
 
 
-def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]]) -> list[Watched]:
-    """Bring together what all sources declare, target by target: Functions in address order, then others by name."""
+def watched(fabric: Fabric, claims: Sequence[tuple[Watcher, Sequence[Watch]]], *, listening: bool) -> list[Watched]:
+    """Bring together what all sources declare, target by target: Functions in address order, then others by name. Watches of records
+    count where anybody is *listening*.
+    """
     by_target: dict[Target, list[tuple[Watcher, Watch]]] = {}
     for watcher, watches in claims:
         for watch in watches:
-            by_target.setdefault(watch.target, []).append((watcher, watch))
+            if listening or watch.tier != "event":
+                by_target.setdefault(watch.target, []).append((watcher, watch))
     planner = Planner(fabric)
-    return [_watched(fabric, planner, target, by_target[target]) for target in sorted(by_target, key=_order)]
+    there = sorted((target for target in by_target if _exists(fabric, target)), key=_order)
+    return [_watched(fabric, planner, target, by_target[target]) for target in there]
+
+
+def _exists(fabric: Fabric, target: Target) -> bool:
+    return target.kind != "function" or target.bdf in fabric.functions
 
 
 def unmet(known: Iterable[Watched], everyone: Sequence[Watched], told: Iterable[object]) -> list[Watched]:

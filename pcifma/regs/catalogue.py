@@ -60,8 +60,9 @@ BY_KEY: dict[str, Capability] = {c.key: c for c in CAPABILITIES}
 _ALIASES = {"SECONDARY_STATUS": "SEC_STATUS", "REVISION_ID": "REVISION"}
 _NAMES = {**HEADER_NAMES, **{alias: HEADER_NAMES[name] for alias, name in _ALIASES.items()}}
 
-_FORM = re.compile(
-    r"(?P<base>[0-9a-f]{1,3}|[a-z]\w*)(?:\+(?P<offset>[0-9a-f]{1,3}))?(?:\.(?P<width>[bwl]))?(?:@(?P<number>[0-9a-f]{1,3}))?", re.IGNORECASE
+# As text: most commands never read a name, and compiling it takes longer than all of the tables' rows of one capability.
+_FORM = (
+    r"(?P<base>[0-9a-f]{1,3}|[a-z]\w*)(?:\+(?P<offset>[0-9a-f]{1,3}))?(?:\.(?P<width>[bwl]))?(?:@(?P<number>[0-9a-f]{1,3}))?"
 )
 _HOW = "write it as setpci does (ECAP_AER+4.l, STATUS.w, 98.l) or by key (aer.correctable_error_status)"
 
@@ -117,7 +118,7 @@ def _by_key(capability: Capability, key: str) -> tuple[Location, Register]:
 
 
 def _by_name(text: str) -> Location:
-    match = _FORM.fullmatch(text)
+    match = re.fullmatch(_FORM, text, re.IGNORECASE)
     if match is None:
         raise ValueError(f"{text!r} is no register: {_HOW}")
     width, offset = WIDTHS.get((match["width"] or "").lower(), 0), int(match["offset"] or "0", 16)

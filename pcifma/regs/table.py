@@ -53,6 +53,9 @@ class Field(NamedTuple):
     access: Access | None = None
     names: Mapping[int, str] = MappingProxyType({})
 
+    def __hash__(self) -> int:
+        return hash((self.hi, self.lo, self.key))  # names may be a dict
+
     @property
     def mask(self) -> int:
         """The bits of this field within its register."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from pcifma.plugin import CAPABILITIES, DevType, Evidence, Fabric, Finding, Host, Register, Severity, Snapshot, Target, Watch, numbers
@@ -36,7 +37,7 @@ NAMES: Mapping[str, tuple[tuple[int, str], ...]] = {
 }  # fmt: skip
 TOTAL = 32  # evidence numbers: 0 to 31 a bit, then the total, then rows without a known name, by their place
 UNKNOWN = 64
-_BIT = re.compile(r"\w+_bit\[(\d{1,3})\]")
+_BIT = r"\w+_bit\[(\d{1,3})\]"
 
 
 class Counts(NamedTuple):
@@ -68,13 +69,9 @@ def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]|error$", "", name.lower())
 
 
-_BITS = {
-    register.key: {
-        **{_folded(field.title): field.lo for field in register.fields},
-        **{_folded(name): bit for bit, name in NAMES[register.key]},
-    }
-    for register in (CORRECTABLE, UNCORRECTABLE)
-}
+@cache
+def _bits(register: Register) -> dict[str, int]:
+    return {_folded(field.title): field.lo for field in register.fields} | {_folded(name): bit for bit, name in NAMES[register.key]}
 
 
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
@@ -115,10 +112,10 @@ def _device(now: Snapshot, before: Snapshot | None, counts: Counts) -> Iterator[
 
 
 def _row(now: Snapshot, counts: Counts, name: str, place: int, *, count: int) -> Finding | None:
-    numbered = _BIT.fullmatch(name)
+    numbered = re.fullmatch(_BIT, name)
     if numbered is not None and int(numbered[1]) >= counts.slots:
         return None
-    bit = int(numbered[1]) if numbered is not None else _BITS[counts.register.key].get(_folded(name), -1)
+    bit = int(numbered[1]) if numbered is not None else _bits(counts.register).get(_folded(name), -1)
     if counts.register.field_at(bit) is not None:
         return _finding(now, counts.path, counts.register, bit, count=count, severity=counts.severity)
     number = bit if bit >= 0 else UNKNOWN + place

@@ -72,7 +72,7 @@ _AUTONOMOUS_SPEED_DISABLE = 1 << 5
 _LBMS, _LABS = 1 << 14, 1 << 15
 _OWN = {version: tuple(map(Read, (*words, _POWER))) for version, words in ((1, _V1), (2, _V2))}
 # The class of what clocks its link stands among the facts: it may lie behind a switch, and sleep.
-_CLASS = re.compile(r"/sys/bus/pci/devices/[^/]+/class")
+_CLASS = r"/sys/bus/pci/devices/[^/]+/class"
 
 
 def watches(fabric: Fabric, host: Host) -> Iterator[Watch]:
@@ -166,7 +166,7 @@ class _Link:
 
     @cached_property
     def clocks(self) -> bool:
-        return any(_CLASS.fullmatch(path) for path in self.now.facts)
+        return any(re.fullmatch(_CLASS, path) for path in self.now.facts)
 
     @cached_property
     def autonomous(self) -> bool:

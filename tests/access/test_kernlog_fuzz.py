@@ -9,6 +9,7 @@ from dataclasses import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.logdata import DATA, read
+from support.mutate import spoil_log
 
 from pcifma.access.kernlog import grammar
 from pcifma.access.kernlog.evidence import shown
@@ -51,29 +52,11 @@ def test_lines_in_any_order_are_read(chosen: list[bytes]) -> None:
     check(b"".join(chosen))
 
 
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randrange(1, 40)):
-        at = rng.randrange(len(changed))
-        action = rng.randrange(4)
-        if action == 0:
-            changed[at] = rng.randrange(256)
-        elif action == 1:
-            del changed[at : at + rng.randrange(1, 30)]
-        elif action == 2:
-            changed[at:at] = changed[at : at + rng.randrange(1, 60)]
-        else:
-            changed[at:at] = rng.choice((b"\n", b"\r", b"0x", b"ffffffff", b"99999999999999999999", b" (First)", b"-", b"[", b": "))
-        if not changed:
-            break
-    return bytes(changed)
-
-
 def test_mutated_samples_are_read() -> None:
     for seed in SEEDS:
         rng = random.Random(seed)
         for sample in SAMPLES:
-            check(mutate(sample, rng))
+            check(spoil_log(rng, sample))
 
 
 def test_samples_cut_anywhere_are_read() -> None:

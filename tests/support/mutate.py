@@ -1,4 +1,4 @@
-"""Makers of hostile sources that know what they damage: captures, registers within captures, case.yaml, tars. For hunt.py."""
+"""Makers of hostile input that know what they damage: captures, registers within captures, case.yaml, tars, logs. For hunt.py."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import io
 import json
 import random
 import tarfile
+from functools import cache
 from pathlib import Path
 
 from support.host_tree import images
 from support.image import ENDPOINT, PCIE_TO_PCI, RCEC, UPSTREAM, Image
 
 CORPUS = Path(__file__).parents[3] / "shared/corpus"
+LOGS = Path(__file__).parents[1] / "access/data"
 PREFIXES = ("", "> ", ">> ", "| ", "\t", "[   12.345678] ", "Nov 22 12:00:01 host kernel: ", "&gt; ", "12:00:01.5 ", "\ufeff", "\x1b[1m")
 NOISE = (
     "",
@@ -170,6 +172,38 @@ def _yaml(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return hex(value)
     return json.dumps(value)
+
+
+def hostile_log(rng: random.Random) -> bytes:
+    """A log of error reports, of one of the kinds that tests/access/data has, with bytes and pieces of it damaged, moved and doubled."""
+    return spoil_log(rng, rng.choice(_logs()))
+
+
+@cache
+def _logs() -> tuple[bytes, ...]:
+    return tuple(path.read_bytes() for path in sorted(LOGS.glob("*.log")))
+
+
+def spoil_log(rng: random.Random, data: bytes) -> bytes:
+    """*data* of a log with some of it damaged."""
+    changed = bytearray(data)
+    for _ in range(rng.randrange(1, 40)):
+        at = rng.randrange(len(changed))
+        match rng.randrange(5):
+            case 0:
+                changed[at] = rng.randrange(256)
+            case 1:
+                del changed[at : at + rng.randrange(1, 30)]
+            case 2:
+                changed[at:at] = changed[at : at + rng.randrange(1, 60)]
+            case 3:
+                changed[at:at] = rng.choice((b"\n", b"\r", b"0x", b"ffffffff", b"99999999999999999999", b" (First)", b"-", b"[", b": "))
+            case _:
+                line = changed[changed.rfind(b"\n", 0, at) + 1 : changed.find(b"\n", at) + 1 or len(changed)]
+                changed += line
+        if not changed:
+            break
+    return bytes(changed)
 
 
 def hostile_tar(rng: random.Random) -> bytes:
