@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,11 @@ from uuid import UUID
 import pytest
 from support.agent import TestHouse, case, load
 from support.desk import Desk, Probe, slot_with
-from support.event import ereport, suspect
+from support.event import ereport, list_event, suspect
 
 from pcifma.event.code import message_id
 from pcifma.plugin import Looks, Status
+from pcifma.plugin.loader import builtin
 
 SECOND = 10**9
 
@@ -234,3 +237,13 @@ def test_every_suspect_of_a_case_fits_a_datagram(desk: Desk, journal: Listener) 
     (entry,) = journal.entries()[1:]
     assert sum(len(value) for _, value in entry) < 64 << 10
     assert [name for name, _ in entry].count("PCIFMA_BDF") == 8
+
+
+def test_document_has_every_field_and_every_other_message() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    message = importlib.import_module(f"{builtin(['syslog_msgs'])[0].code.__name__}.message")
+    event = list_event(fault_list=[suspect()], injected=True, code="PCIEX-8000-0A", severity="Critical")
+    fabric = slot_with(serial=0x0002C90300A1B2C3)
+    said = message.of_case(event, fabric, {"0000:04:00.0": "web-12"}, {})
+    assert set(re.findall(r"`PCIFMA_([A-Z]+)`", text)) == {name for name, _ in said.fields}
+    assert set(re.findall(r"^\| `(\w+)` \| [^|]+ \| (?:\d|as above) \|$", text, re.MULTILINE)) == {"started", "blind", "wrote", "drill"}
