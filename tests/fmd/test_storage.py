@@ -15,7 +15,7 @@ from support.sysfs import CORRECTABLE_STATUS, DEVICE_STATUS, Sysfs
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.path import Paths
 
-FAST = "poll: {interval: 100ms, slow_interval: 300ms}\n"
+FAST = "poll: {interval: 100ms, slow_interval: 300ms, deadline: 30s}\n"  # traced, reads take their time
 ROOT = os.geteuid() == 0
 BTLP = "ereport.io.pciex.dl.btlp"
 

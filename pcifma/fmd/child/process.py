@@ -29,6 +29,7 @@ from pcifma.fmd.child.offspring import OFFSPRING
 START_DEADLINE_S = 10.0  # the plugin's imports, on a busy machine
 _READ_BYTES = 1 << 18
 PATIENCE = 3  # deadlines that a process may wait for its turn on a busy machine, in one call
+_LEAST_S = 0.05
 _CALL_S = 0.002  # beyond one deadline, a look at many targets may take so much for each
 
 Answer = TypeVar("Answer", bound=message.Message)
@@ -40,6 +41,16 @@ class Limits:
 
     memory: int = 256 << 20
     deadline_s: float = 0.5
+
+
+@dataclass(slots=True)
+class _Look:
+    # The look under way, and how many plugins have failed in it: the more, the less each of the others is waited for.
+    tick: int = -1
+    failed: int = 0
+
+
+LOOK = _Look()
 
 
 class _Fault(Exception):
@@ -111,13 +122,25 @@ class Child:
         if tick != self._tick:
             self._tick, self._calls, self._spent_s = tick, 0, 0.0
         start_s = time.monotonic()
-        answer = self.call(what, wanted)
+        try:
+            answer = self.call(what, wanted, deadline_s=self.allowed_s(tick))
+        except PluginError:
+            LOOK.failed += 1
+            raise
         self._calls += 1
         self._spent_s += time.monotonic() - start_s - self._starved_s()
         if self._spent_s > self.deadline_s + self._calls * _CALL_S:
             self._end(f"took {self._spent_s:.2g} s for {self._calls} targets of one look")
         self._raise_if_dead()
         return answer
+
+    def allowed_s(self, tick: int) -> float:
+        """How long a call of look *tick* may take: half as long after each plugin that has failed in it, so that many that hang
+        delay it little more than one.
+        """
+        if tick != LOOK.tick:
+            LOOK.tick, LOOK.failed = tick, 0
+        return max(min(self.deadline_s, _LEAST_S), self.deadline_s / (1 << LOOK.failed))
 
     def close(self) -> None:
         """End the process, and all that it left behind."""

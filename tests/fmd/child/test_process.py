@@ -19,7 +19,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.child import main as child_main
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.plugin import ChildPlugin
-from pcifma.fmd.child.process import Limits
+from pcifma.fmd.child.process import LOOK, Limits
 from pcifma.platform.coverage import Coverage, Heard
 from pcifma.plugin import Evidence, Finding, Location, Looks, Response, Snapshot, Status, Target, Watch
 from pcifma.plugin.loader import read_manifest
@@ -47,6 +47,7 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 def start(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., ChildPlugin]]:
     started: list[ChildPlugin] = []
+    LOOK.tick = -1  # each test begins a look of its own
 
     def make(code: str, *, kind: str = "source", memory: int = 256 << 20) -> ChildPlugin:
         # The limit counts what the child was forked with: here that is the whole test run, in the daemon a slim nursery.
@@ -157,6 +158,14 @@ def test_plugin_that_is_slow_at_each_target_is_ended_within_two_deadlines(start:
     assert list(source.normalise(NOW, None)) == []
     with pytest.raises(PluginError, match=r"s for 2 targets of one look"):
         source.normalise(NOW, None)
+
+
+def test_many_that_hang_in_one_look_are_waited_for_less_and_less(start: Callable[..., ChildPlugin]) -> None:
+    first, second, third = (start(normalise("time.sleep(60)")) for _ in range(3))
+    for plugin in (first, second):
+        with pytest.raises(PluginError, match="did not answer"):
+            plugin.source.normalise(NOW._replace(tick=900), None)
+    assert [third.child.allowed_s(900), third.child.allowed_s(901), third.child.allowed_s(900)] == [DEADLINE_S / 4, DEADLINE_S, DEADLINE_S]
 
 
 def test_plugin_that_is_slow_now_and_then_goes_on(start: Callable[..., ChildPlugin]) -> None:
