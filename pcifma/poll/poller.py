@@ -309,7 +309,7 @@ class Poller:
             if self._grants(target, one, len(granted)):
                 granted.append(one)
         if granted:
-            self._publish(target, shown[0], granted, look)
+            self._publish(target, shown[0], granted, look, blind=not now.words)
 
     def _grants(self, target: Watched, one: News, before: int) -> bool:
         rows, new = self.latched.rows(target.subject.identity, str(one.finding.evidence.location), one.finding.evidence.bit)
@@ -341,7 +341,7 @@ class Poller:
             if row.register in read and (row.register, row.bit) not in present:
                 self.latched.fall(row)
 
-    def _publish(self, target: Watched, now: Snapshot, news: Sequence[News], look: Look) -> None:
+    def _publish(self, target: Watched, now: Snapshot, news: Sequence[News], look: Look, *, blind: bool) -> None:
         from pcifma.poll.ereport import described  # noqa: PLC0415 - as for maker
 
         subject, maker = target.subject, self.maker
@@ -361,7 +361,7 @@ class Poller:
                 look.evidence.append((event.uuid, evidence))
                 if not one.heard:
                     self.ear.expect(subject.identity, one.finding, look.when.boot_ns)
-            else:
+            elif not blind or isinstance(evidence.location, str):  # else the bit may be set still, and is no news when it shows
                 self.latched.drop(subject.identity, str(evidence.location), evidence.bit)
         maker.snapshot += 1
 

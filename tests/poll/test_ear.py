@@ -120,6 +120,14 @@ def test_records_that_come_after_the_look_add_nothing_each(tmp_path: Path) -> No
     assert told(found) == [("tl.ptlp", ["poll"], 1), ("tl.cto", ["poll"], 1)]
 
 
+@pytest.mark.parametrize("answer", ["ones", "busy"])
+def test_record_of_a_function_that_cannot_be_read_is_told_once(tmp_path: Path, answer: str) -> None:
+    hidden = f'answer: {{"{CARD}": {answer}}}, latch: {{"{CARD}": {{"{UE}": {POISONED:#x}, "CAP_EXP+a.w": 0x2}}}}, {EVENT}'
+    back, again = f'at: 5500ms, answer: {{"{CARD}": ok}}', f"at: 12s, {latch(POISONED)}"
+    found = events(tmp_path, f"at: 1500ms, {hidden}", back, f"at: 9500ms, {clear()}", again, "at: 15s")
+    assert [one for one in told(found) if one[0] != "ereport.pcifma.unread"] == [("tl.ptlp", ["aer_event"], 1), ("tl.ptlp", ["poll"], 1)]
+
+
 INACCESSIBLE = f'event: {{aer_event: {{dev_name: "{CARD}", status: 0, severity: 1, tlp_header_valid: 0}}}}'
 
 
