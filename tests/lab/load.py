@@ -7,7 +7,6 @@ processor seconds in a minute (/proc/PID/stat), and system calls that read confi
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -50,8 +49,13 @@ def measure(machine: Machine, name: str, pids: Sequence[int], seconds: int) -> C
     spent = (_ticks(machine, pids) - before) / TICKS
     of = " ".join(f"-p {pid}" for pid in pids)
     traced = machine.check(f"timeout -s INT {seconds} strace -f -c -e trace=read,pread64,preadv {of} 2>&1 || true", seconds * 4 + 60)
-    calls = sum(int(count) for count in re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s.*read", traced, re.MULTILINE))
-    return Cost(name, spent * 60 / seconds, calls / seconds)
+    return Cost(name, spent * 60 / seconds, calls(traced) / seconds)
+
+
+def calls(summary: str) -> int:
+    """Return how many calls of the read family the summary of `strace -c` counts."""
+    rows = (line.split() for line in summary.splitlines())
+    return sum(int(words[3]) for words in rows if len(words) >= 5 and words[-1] in ("read", "pread64", "preadv"))
 
 
 def run(seconds: int) -> Iterator[str]:

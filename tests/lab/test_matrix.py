@@ -142,9 +142,10 @@ def test_complete_control_breaks_the_table() -> None:
 
 def test_document_has_every_mode_and_what_is_wrong() -> None:
     judged: list[Judged] = [judge(phase())]
-    text = render(judged, Run("a plan", 5, {"Linux": "6.1"}, 1.0, 2.0))
+    text = render(judged, Run("a plan", 5, {"Linux": "6.1"}, 2.0, "A note."))
     assert "| plain | 1 | 0 |" in text
     assert "seed 5" in text
+    assert "\nA note.\n" in text
     assert f"Not run: {', '.join(mode.name for mode in MODES)}." in text
     assert "- plain: POISON_TLP (nonfatal) at ep1: POISON_TLP missed, not readable" in text
     assert "| nonfatal | POISON_TLP | e:-* |" in text

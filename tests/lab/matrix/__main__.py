@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +32,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="machines at a time")
     parser.add_argument("--boot", action="append", choices=sorted(BOOTS), help="only these machines")
     parser.add_argument("--write", type=Path, help="where the table goes; standard output if not given")
+    parser.add_argument("--note", default="", help="a sentence for the head of the tables")
     parser.add_argument("--keep", type=Path, help="a directory for what each boot gave")
     parser.add_argument("--child", choices=sorted(BOOTS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -58,7 +58,7 @@ def _child(given: argparse.Namespace) -> int:
 
 
 def _all(given: argparse.Namespace, keep: Path) -> int:
-    boots, started = given.boot or list(BOOTS), time.monotonic()
+    boots = given.boot or list(BOOTS)
     keep.mkdir(exist_ok=True)
     # The longest first: boots share their modes unevenly.
     boots.sort(key=lambda boot: (-sum(mode.boot == boot for mode in MODES), not BOOTS[boot].get("xen", False)))
@@ -70,7 +70,7 @@ def _all(given: argparse.Namespace, keep: Path) -> int:
     versions = {name: version for answer in answers for name, version in answer.versions.items()}
     seconds = sum(answer.seconds for answer in answers)
     plan = "every cell" if given.full else "every pair of mode, error and place"
-    text = render(judged, Run(plan, given.seed, versions, (time.monotonic() - started) / 60, seconds / 60))
+    text = render(judged, Run(plan, given.seed, versions, seconds / 60, given.note))
     if given.write:
         given.write.write_text(text)
     else:

@@ -12,13 +12,13 @@ from .verdict import Judged, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the program: what was asked for, with whom, and how long it took."""
+    """One run of the program: what was asked for, with whom, what it cost, and a *note* for the reader."""
 
     plan: str
     seed: int
     versions: dict[str, str]
-    minutes: float
     processor_minutes: float
+    note: str = ""
 
 
 HEAD = """# What is seen where
@@ -48,7 +48,8 @@ def render(judged: Sequence[Judged], run: Run) -> str:
     parts = [
         HEAD,
         f"Plan: {run.plan}; seed {run.seed}; {sum(len(mode.outcomes) for mode in judged)} error bits; {versions}.\n"
-        f"It took {run.minutes:.0f} minutes and {run.processor_minutes:.0f} processor minutes under software emulation.\n",
+        f"It took {run.processor_minutes:.0f} processor minutes under software emulation.\n",
+        f"{run.note}\n" if run.note else "",
         "## By mode\n",
         _table(judged, lambda outcome: outcome.mode, "mode"),
         f"Not run: {', '.join(absent)}.\n" if absent else "",
