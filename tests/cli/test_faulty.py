@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -201,13 +202,14 @@ class Older(socketserver.StreamRequestHandler):
                 self.wfile.write(b'{"v": 1, "ok": false, "tag": "daemon", "error": "no such verb"}\n')
 
 
-def test_daemon_from_before_an_upgrade_is_read_as_far_as_it_goes(log: Log, tmp_path: Path) -> None:
-    path = Paths(tmp_path).socket
-    path.parent.mkdir(parents=True)
-    with socketserver.UnixStreamServer(str(path), Older) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        around = look_around(tmp_path, log.reader())
-        thread.join(30)
+def test_daemon_from_before_an_upgrade_is_read_as_far_as_it_goes(log: Log) -> None:
+    with TemporaryDirectory(prefix="pcifma-") as root:  # a socket's path is short
+        path = Paths(Path(root)).socket
+        path.parent.mkdir(parents=True)
+        with socketserver.UnixStreamServer(str(path), Older) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            around = look_around(Path(root), log.reader())
+            thread.join(30)
     assert (around.status is None, around.guests) == (False, {})
     assert "\n".join(quiet(around)).startswith("No faults. Watching 3 Functions")
