@@ -195,7 +195,9 @@ class Control:
         return self._once_durable(ticket, told(work))
 
     def _maintain_end(self, arguments: Arguments, peer: Peer) -> Later:
-        work, ticket = self._running().planned.end(_text(arguments, "id", "which work"))
+        running, name = self._running(), _text(arguments, "id", "which work")
+        self._daemon.look_now()
+        work, ticket = running.planned.end(name, running.lookout.count.last_wall_ns)
         return self._once_durable(ticket, told(work))
 
     def _maintain_list(self, arguments: Arguments, peer: Peer) -> list[dict[str, object]]:

@@ -163,7 +163,7 @@ class Daemon:
         due = [self._pump_ns, self._settle_ns, self._keep_house_ns, self.clock.boot_ns() + self.programs.due_in_ns()]
         if self.running is None:
             return min([*due, self._open_ns])
-        timers = (self.running.engine.next_due_ns(), self.running.drills.due_ns)
+        timers = (self.running.engine.next_due_ns(), self.running.drills.due_ns, self.running.planned.due_ns)
         return min([*due, self.running.lookout.due_ns, *(due_ns for due_ns in timers if due_ns is not None)])
 
     def _do_what_is_due(self) -> None:
@@ -172,8 +172,6 @@ class Daemon:
             self._keep_house_ns = now_ns + _HOUSEKEEPING_NS
             for call in self.each_while:
                 call()
-            if self.running is not None:
-                self.running.planned.check()
         self.programs.check()
         if self.running is None:
             if now_ns >= self._open_ns:
@@ -181,8 +179,10 @@ class Daemon:
             return
         if now_ns >= self._settle_ns:
             self._rescan(self.running)
-        if now_ns >= self.running.lookout.due_ns:
-            self._look(self.running)
+        work_ns = self.running.planned.due_ns
+        if now_ns >= self.running.lookout.due_ns or (work_ns is not None and now_ns >= work_ns):
+            self._look(self.running)  # also as planned work runs out, so that what comes later is known to be later
+            self.running.planned.check()
         timer_ns = self.running.engine.next_due_ns()
         drill_ns = self.running.drills.due_ns
         if now_ns >= min(due_ns for due_ns in (self._pump_ns, timer_ns, drill_ns) if due_ns is not None):

@@ -110,12 +110,21 @@ class Planned:
         self._tell(work, "began")
         return work, ticket
 
-    def end(self, id: str) -> tuple[Work, Ticket]:
-        """End the work *id* now; UsageError if none of that id goes on."""
+    @property
+    def due_ns(self) -> int | None:
+        """Boot time at which the next work runs out. Whoever looks then keeps what comes later apart from it."""
+        return min((work.until_boot_ns for work in self._works if not work.over), default=None)
+
+    def end(self, id: str, looked_wall_ns: int | None) -> tuple[Work, Ticket]:
+        """End the work *id* with the last look, made at *looked_wall_ns*: what a later look sees may have happened since, and is no
+        part of it. UsageError if none of that id goes on.
+        """
         found = [work for work in self.active if work.id == id]
         if not found:
             raise UsageError(f"no planned work {id!r} goes on: `pcifma maintain --list`")
-        ended = msgspec.structs.replace(found[0], until_wall_ns=self._clock.wall_ns(), until_boot_ns=self._clock.boot_ns(), over=True)
+        wall_ns, boot_ns = self._clock.wall_ns(), self._clock.boot_ns()
+        ago_ns = 0 if looked_wall_ns is None else max(0, wall_ns - looked_wall_ns)
+        ended = msgspec.structs.replace(found[0], until_wall_ns=wall_ns - ago_ns, until_boot_ns=boot_ns - ago_ns, over=True)
         ticket = self._store([ended if work.id == id else work for work in self._works])
         self._tell(ended, "ended")
         return ended, ticket
@@ -127,17 +136,18 @@ class Planned:
         return ticket
 
     def check(self) -> None:
-        """Now and then: say what has run out, forget what is long over."""
+        """After a look: say what has run out, forget what is long over."""
         now_ns = self._clock.boot_ns()
         ran_out = [work for work in self._works if not work.over and now_ns >= work.until_boot_ns]
         works = [msgspec.structs.replace(work, over=work.over or work in ran_out) for work in self._works]
         works = [work for work in works if now_ns < work.until_boot_ns + KNOWN_NS]
         if works == self._works and (not works or self._generation == self._log.generation):
             return
-        with contextlib.suppress(LogBusyError):  # then the next time
+        self._works = works
+        with contextlib.suppress(LogBusyError):  # after a restart it runs out again
             self._store(works)
-            for work in ran_out:
-                self._tell(work, "ended")
+        for work in ran_out:
+            self._tell(work, "ended")
 
     def mark(self, ereports: Sequence[Ereport], fabric: Fabric) -> Sequence[Ereport]:
         """*ereports*, seen just now, with the id of the planned work that each of them belongs to."""
@@ -150,7 +160,7 @@ class Planned:
         seen_ns = wall_of(event.time) - offset_ns
         since_ns = seen_ns if event.not_before is None else wall_of(event.not_before) - offset_ns
         for work in self._works:
-            if since_ns <= work.until_boot_ns and seen_ns >= work.began_boot_ns and self._covers(work, fabric, event.device):
+            if since_ns < work.until_boot_ns and seen_ns >= work.began_boot_ns and self._covers(work, fabric, event.device):
                 return msgspec.structs.replace(event, maintenance=work.id)
         return event
 

@@ -150,11 +150,13 @@ def test_work_is_ended_by_its_id(bench: Bench) -> None:
     planned = bench.planned()
     work = begin(planned)
     bench.clock.advance_to(110 * S)
-    ended, ticket = planned.end(work.id)
+    ended, ticket = planned.end(work.id, EPOCH_2000_NS + 109 * S)
     assert ticket.wait(30)
-    assert (ended.until_boot_ns, planned.active) == (110 * S, [])
+    assert (ended.until_boot_ns, planned.active) == (109 * S, [])
+    events = [bench.seen(108, 109), bench.seen(108.5, 111), bench.seen(109, 110)]
+    assert [isinstance(event.maintenance, str) for event in planned.mark(events, NO_FABRIC)] == [True, True, False]
     with pytest.raises(UsageError, match="no planned work"):
-        planned.end(work.id)
+        planned.end(work.id, None)
 
 
 @pytest.mark.parametrize("boot", [BOOT, "another-boot"])
@@ -228,8 +230,6 @@ def test_errors_of_planned_work_make_no_case_and_later_ones_do(root: Path) -> No
         assert fmd.status()["maintenance"][0]["why"] == "reseat the card"
         assert f"planned work {work['id']} on {CARD}" in maintain(fmd, "--list").stdout
         assert maintain(fmd, "--end", work["id"]).returncode == 0
-        assert maintain(fmd, "--list").stdout == "No planned work.\n"
-        fmd.until_looks(2)
         tree.put(tree.card, UNCORRECTABLE_STATUS, 1 << 18 | 1 << 22, 4)
         fmd.until(lambda: "list.suspect" in fmd.classes(), "a case")
         with closing(fmd.log()) as reader:
