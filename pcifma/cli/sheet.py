@@ -150,6 +150,8 @@ def _who(function: Function | None, named: dict[tuple[int, int], str]) -> Iterat
 
 def _place(device: str, register: str) -> tuple[str, str]:
     # What the evidence is called, and the command that shows it: a register, or a fact of the host.
+    if register.startswith("/msr/"):
+        return "bank, by MSR", ""  # several registers, and no file
     if "/" in register:
         path = register.replace("{sysfs}", f"/sys/bus/pci/devices/{device}")
         return path.rpartition("/")[2], f"cat {path}"

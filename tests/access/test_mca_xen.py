@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.host import FactHost
 
 from pcifma.access.mca.mcelog import records
 from pcifma.access.mca.merge import WAIT_NS, Merger, reported
 from pcifma.access.mca.processor import Processors
-from pcifma.access.mca.stream import words_of
+from pcifma.access.mca.stream import is_dom0, words_of
 from pcifma.access.mca.telemetry import Reported, parse
 from pcifma.access.mca.virq import interrupts
 from pcifma.access.seam import MCE_RECORD, Record
@@ -77,7 +79,7 @@ def test_records_of_the_device_are_read_by_the_length_it_says() -> None:
 
 
 def test_probe_and_device_tell_one_error() -> None:
-    merger = Merger(WHOSE, probed=True)
+    merger = Merger(WHOSE)
     (one,) = parse(globe() + bank(), 2)
     assert merger.take([], [(one, 5)], [], now_ns=10) == []
     (record,) = merger.take([device()], [], [], now_ns=20)
@@ -87,7 +89,7 @@ def test_probe_and_device_tell_one_error() -> None:
 
 
 def test_what_another_reader_took_is_told_and_said() -> None:
-    merger = Merger(WHOSE, probed=True)
+    merger = Merger(WHOSE)
     (one,) = parse(globe() + bank(), 2)
     merger.take([], [(one, 0)], [], now_ns=0)
     error, lost = merger.take([], [], [], now_ns=WAIT_NS + 1)
@@ -116,7 +118,7 @@ def test_a_virtual_machine_check_and_its_real_one_are_one() -> None:
 
 
 def test_they_are_matched_by_the_machine_frame_too() -> None:
-    merger = Merger(WHOSE, probed=True)
+    merger = Merger(WHOSE)
     urgent = parse(globe(flags=0x46) + bank(0xBD00_0000_0040_00CF, owner=0, addr=0x7F00_0000) + recovery(0x4A41F, 0x1004), 3)
     merger.take([device(0xBD00_0000_0040_00CF, addr=0x7F00_0000)], [(urgent[0], 1)], [virtual(0x4A41_F000, 1)], now_ns=2)
     assert merger.take([], [], [], now_ns=3 * WAIT_NS) == []
@@ -148,3 +150,25 @@ def test_a_record_cut_short_is_none() -> None:
     assert words_of(Record("mca", {"lost": "3"}, 0)) == []
     assert [one.bank for one in parse((globe() + bank())[:-1], 2)] == []
     assert isinstance(Reported(0, 0, 0, 0, 0, False).members(), dict)
+
+
+@pytest.mark.parametrize(
+    ("facts", "dom0"),
+    [
+        ({}, False),
+        ({"/sys/hypervisor/type": b"xen\n"}, False),
+        ({"/sys/hypervisor/type": b"xen\n", "/proc/xen/capabilities": b"control_d\n"}, True),
+        ({"/sys/hypervisor/type": b"xen\n", "/sys/hypervisor/properties/features": b"00000b05\n"}, True),
+        ({"/sys/hypervisor/type": b"xen\n", "/sys/hypervisor/properties/features": b"00000305\n"}, False),
+        ({"/proc/xen/capabilities": b"control_d\n"}, False),
+    ],
+)
+def test_only_a_dom0_listens_to_xen(facts: dict[str, bytes], dom0: bool) -> None:
+    assert is_dom0(FactHost(facts)) is dom0
+
+
+def test_an_urgent_error_of_a_domain_has_the_domain_s_address() -> None:
+    status = 0xBD00_0000_0040_00CF
+    (told,) = parse(globe(flags=0x46) + bank(status, owner=1), 2)
+    (polled,) = parse(globe() + bank(status, owner=1), 2)
+    assert told.more["address"] == "guest" and "address" not in polled.more

@@ -85,7 +85,10 @@ class Hypercall:
                     break
                 number, reported = found
                 yield from reported
-                self.call(_FETCH, struct.pack("<IIQQ", kind | _ACK, 0, number, self._base + _PAGE))
+                try:
+                    self.call(_FETCH, struct.pack("<IIQQ", kind | _ACK, 0, number, self._base + _PAGE))
+                except OSError:
+                    return  # it stays first in the queue, and is told again
 
     def _one(self, kind: int) -> tuple[int, list[Reported]] | None:
         self._memory[_PAGE : _PAGE + 8 + _DATA_BYTES] = bytes(8 + _DATA_BYTES)

@@ -34,10 +34,9 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Merger:
-    """Takes what each teller has and gives records. *probed*: there is a probe, so that a missing one means something."""
+    """Takes what each teller has and gives records. *whose* are the processors."""
 
     whose: Processors
-    probed: bool = False
     _probe: list[_Waiting] = field(default_factory=list)
     _virtual: list[_Waiting] = field(default_factory=list)
     _real: list[_Waiting] = field(default_factory=list)
@@ -59,7 +58,7 @@ class Merger:
         members = {**members, **self.whose.members(), "via": "xen"}
         mate = next((one for one in self._probe if _same_bank(one.members, members)), None)
         if mate is None:
-            return Record(MCE_RECORD, _doubtful(members) if not self.probed else members, now_ns)
+            return Record(MCE_RECORD, _doubtful(members), now_ns)
         self._probe.remove(mate)
         return Record(MCE_RECORD, {**mate.members, **members}, mate.at_ns)
 

@@ -26,7 +26,7 @@ class Own:
         self._whose = _asked(self._call, processors(host))
         self._first = True
         self._virtual = optional(TRACEPOINT)
-        self._merger = Merger(self._whose, probed=True)
+        self._merger = Merger(self._whose)
 
     def records(self) -> list[Record]:
         """What has come since the last call."""

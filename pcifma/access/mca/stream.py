@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from pcifma.access.event_trace import EventTrace, Wanted, opened
@@ -23,7 +24,8 @@ from pcifma.errors import SourceError
 TRACEPOINT = Wanted(MCE_RECORD, "mce/mce_record", "mce", "machine checks")
 _SYMBOL = re.compile(r"\b(convert_log(?:\.[\w.]+)?)$", re.MULTILINE)
 _FIELDS = "mi=@g_mi:x64[64] mi2=@g_mi+512:x64[32]"
-_SILENT_LOOKS = 3
+_INTERRUPT_LOOKS = 5  # /proc/interrupts of a large machine takes a while: not at every look
+_XENFEAT_DOM0 = 11
 
 
 class Listening(Protocol):
@@ -38,13 +40,25 @@ class Listening(Protocol):
 
 def open_stream(host: Host) -> Listening:
     """The stream of this machine. SourceError with what stands against it."""
-    if b"control_d" not in (host.read("/proc/xen/capabilities") or b"") and host.read("/sys/hypervisor/type") != b"xen\n":
+    if not is_dom0(host):
         return opened(TRACEPOINT)
     if DEVICE.exists():
         return _Consumer(host)
     from pcifma.access.mca.own import Own  # noqa: PLC0415 - few need the hypercall, and ctypes with it
 
     return Own(host)
+
+
+def is_dom0(host: Host) -> bool:
+    """True where Xen's telemetry may be had."""
+    # xenfs may not be mounted; the feature bit of the initial domain says the same.
+    if host.read("/sys/hypervisor/type") != b"xen\n":
+        return False
+    features = (host.read("/sys/hypervisor/properties/features") or b"0").rpartition(b",")[2].strip()
+    with suppress(ValueError):
+        if int(features, 16) >> _XENFEAT_DOM0 & 1:
+            return True
+    return b"control_d" in (host.read("/proc/xen/capabilities") or b"")
 
 
 class _Consumer:
@@ -54,9 +68,9 @@ class _Consumer:
         self._host = host
         self._device = Mcelog()
         self._probe, self._virtual = optional(_probe(host)), optional(TRACEPOINT)
-        self._merger = Merger(_whose(host), probed=self._probe is not None)
+        self._merger = Merger(_whose(host))
         self._risen = interrupts(host)
-        self._silent = 0
+        self._turn, self._told, self._suspect = 0, False, False
 
     def records(self) -> list[Record]:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -70,16 +84,20 @@ class _Consumer:
         return found
 
     def _unheard(self, now_ns: int, *, told: bool) -> list[Record]:
-        # The interrupt says that there is telemetry; where none comes, Xen found none to give, or somebody else took it.
-        risen = interrupts(self._host)
-        self._silent = 0 if told else self._silent + 1 if risen > self._risen or self._silent else 0
-        if told:
-            self._risen = risen
-        if self._silent < _SILENT_LOOKS:
+        # The interrupt says that there is telemetry; where none has come by the second time, Xen found none to give, or somebody took it.
+        self._told |= told
+        self._turn += 1
+        if self._turn % _INTERRUPT_LOOKS:
             return []
-        self._silent, count, self._risen = 0, risen - self._risen, risen
+        heard, self._told, risen = self._told, False, interrupts(self._host)
+        suspected, self._suspect = self._suspect, not heard and risen > self._risen
+        if heard or not self._suspect:
+            self._risen = risen
+        if not (suspected and self._suspect):
+            return []
+        count, self._risen, self._suspect = risen - self._risen, risen, False
         reason = "VIRQ_MCA rose and no record came: Xen sees no banks here, or another program took it; see pcifma coverage"
-        return [Record(MCE_RECORD, {"lost": str(max(1, count)), "reason": reason}, now_ns)]
+        return [Record(MCE_RECORD, {"lost": str(count), "reason": reason}, now_ns)]
 
     def close(self) -> None:
         self._device.close()

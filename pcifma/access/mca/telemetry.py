@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 GLOBAL, BANK, RECOVERY = 0, 1, 3
 _HEADER = struct.Struct("<HH")
 _GLOBAL, _BANK, _RECOVERY = struct.Struct("<HHIHHIIQ"), struct.Struct("<HHQQQQQ"), struct.Struct("<HBBQQ")
+_UNCORRECTED = 1 << 61
 _NOBODY = 0x7FF4  # DOMID_INVALID
 _IDLE = 0x7FFF  # DOMID_IDLE: nobody ran when the poller looked
 FLAGS = {0x01: "correctable", 0x02: "uncorrectable", 0x04: "recoverable", 0x08: "polled", 0x10: "reset", 0x20: "cmci", 0x40: "mce"}
@@ -54,6 +55,8 @@ def parse(data: bytes, count: int) -> list[Reported]:
         elif kind == BANK and len(body) >= _BANK.size:
             bank, owner, status, addr, misc, _, tsc = _BANK.unpack_from(body)
             more = {**globe, **({} if owner >= _NOBODY else {"owner": str(owner)}), **({"tsc": f"{tsc:#x}"} if tsc else {})}
+            if urgent and owner < _NOBODY and status & _UNCORRECTED:
+                more["address"] = "guest"
             found.append(Reported(apicid, bank, status, addr, misc, urgent, more))
         elif kind == RECOVERY and len(body) >= _RECOVERY.size:
             bank, _, types, frame, status = _RECOVERY.unpack_from(body)
