@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 from pcifma.access.capture import REMEDY
+from pcifma.access.pipe import open_input
 from pcifma.errors import FormatError, SourceError
 
 FORMS = "give nothing, -, a sysfs root, a file of `lspci -xxxx` text, a fixture directory, or a tar of one"
@@ -20,7 +21,7 @@ def boot_of(data: bytes) -> str:
 
 def read_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_input(str(path)) as file:
             return limited(file.read(FILE_LIMIT + 1), str(path))
     except OSError as err:
         raise SourceError(f"{path}: {err.strerror}: {FORMS}") from None

@@ -23,6 +23,8 @@ def open_source(arg: str | None, *, host_root: Path | None = None) -> Machine:
 
     SourceError, FormatError.
     """
+    if host_root is not None and not host_root.is_dir():
+        raise SourceError(f"{host_root}: no such directory: --host-root names where the host's / is seen from here")
     if arg is None:
         return open_live(host_root)
     if arg == "-":
@@ -30,6 +32,10 @@ def open_source(arg: str | None, *, host_root: Path | None = None) -> Machine:
 
         return open_data(limited(sys.stdin.buffer.read(FILE_LIMIT + 1), "stdin"), "stdin", host_root)
     path = Path(arg)
+    if not arg:
+        from pcifma.access.content import FORMS  # noqa: PLC0415
+
+        raise SourceError(f"SOURCE is empty: {FORMS}")
     if (path / DEVICES).is_dir():
         return _open_sysfs(path, host_root)
     from pcifma.access.content import FORMS, read_file  # noqa: PLC0415

@@ -24,6 +24,11 @@ POWER_STATES = ("D1", "D2", "D3hot", "D3cold")
 ANSWERS = ("ok", "ones", "busy")
 STREAMS = ("uevent", "aer_event", "mce_record", "hypercall", "irq")
 PLATFORM = ("hypervisor", "role", "owner", "msi")
+_PLATFORM_WORDS = {
+    "role": ("host", "dom0", "domU", "guest", "unknown"),
+    "owner": ("native", "firmware", "none", "guest", "hidden", "unknown"),
+    "msi": ("on", "off", "intx", "absent", "broken"),
+}
 MISTAKE_LIMIT = 50  # a file with more is the wrong file
 
 _LAST_YEARS = 100
@@ -155,6 +160,8 @@ class _Parser:
         for key, fact in facts.items():
             if not isinstance(fact, str):
                 self._wrong(f"$.platform.{key}", f'{fact!r} is no text: quote it, as {key}: "off" (YAML reads unquoted off as false)')
+            elif fact not in _PLATFORM_WORDS.get(key, (fact,)):
+                self._wrong(f"$.platform.{key}", f"{fact!r} is none of {', '.join(_PLATFORM_WORDS[key])}")
         return {key: fact for key, fact in facts.items() if isinstance(fact, str)}
 
     def step(self, value: object, path: str) -> Step:

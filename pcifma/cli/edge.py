@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from pcifma.cli.text import clean
 from pcifma.errors import PcifmaError, UsageError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 USAGE = 2
 INTERRUPTED = 130
+_LONGEST = 2000  # characters of one line: names of files and of what is in them are anybody's text
 
 
 def run_and_exit(command: click.Command, program: str, argv: Sequence[str] | None = None, *, trouble: int = USAGE) -> NoReturn:
@@ -27,7 +29,7 @@ def exit_with(work: Callable[[], int], program: str, *, trouble: int = USAGE) ->
     except KeyboardInterrupt:
         status = INTERRUPTED
     except PcifmaError as err:
-        print(f"{program}: {err}", file=sys.stderr)
+        print("\n".join(clean(line, _LONGEST) for line in f"{program}: {err}".split("\n")), file=sys.stderr)
         status = USAGE if isinstance(err, UsageError) else trouble
     sys.exit(status)
 

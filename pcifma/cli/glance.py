@@ -5,7 +5,6 @@ A sweep of a thousand Functions takes a tenth of a second: what it does not need
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -45,7 +44,6 @@ def plain(words: Sequence[str]) -> Request | None:
 
 def glance(request: Request) -> int:
     """One look; the exit status. PcifmaError."""
-    gc.disable()  # one look, one process: what a sweep makes stays until it ends
     machine = open_source(request.source, host_root=request.host_root)
     for complaint in machine.complaints:
         _warn(complaint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -49,6 +50,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if argv is None else argv)
     # click, with what it imports, takes as long as a sweep of two hundred Functions.
     if words[:1] == ["sweep"]:
+        gc.disable()  # one look, one process: what is imported and made stays until it ends
         from pcifma.cli.glance import glance, plain  # noqa: PLC0415 - see VERBS
 
         request = plain(words[1:])

@@ -172,6 +172,8 @@ def check_owner(directory: Path, trusted: frozenset[int] | None = None) -> None:
     """PluginError unless *directory*, what is in it, and all its parents belong to *trusted* users (default: root and the
     effective user), with no group or other write. A sticky parent, as /tmp, passes: there nobody can replace another's entry.
     """
+    if not directory.is_dir():
+        raise PluginError(f"{directory}: no such plugin directory")
     here = directory.resolve()
     owners = trusted if trusted is not None else frozenset({0, os.geteuid()})
     for path in [here, *sorted(here.rglob("*")), *here.parents]:

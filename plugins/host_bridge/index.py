@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -12,9 +13,9 @@ ID = re.compile(r"([0-9a-f]{4}):([0-9a-f]{4})(?:-([0-9a-f]{4}))?")
 
 def files(directory: Path = DIRECTORY) -> tuple[Path, ...]:
     """The files, by name: each compiled if it was."""
-    compiled = {path.stem: path for path in directory.glob("*.json")}
-    written = {path.stem: path for path in directory.glob("*.yaml")}
-    return tuple(path for _, path in sorted((written | compiled).items()))
+    names = sorted(os.listdir(directory), reverse=True)  # noqa: PTH208 - .yaml before .json, so that the compiled one stays
+    found = {name.rpartition(".")[0]: name for name in names if name.endswith((".json", ".yaml"))}
+    return tuple(directory / name for _, name in sorted(found.items()))
 
 
 def numbers(match: re.Match[str]) -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 
 from pcifma.access.kernlog.reader import reports
 from pcifma.access.kernlog.report import AnyReport
+from pcifma.access.pipe import open_input
 from pcifma.errors import FormatError, SourceError
 
 _FORMS = "give a file of kernel, firmware or tool output (text, or packed by gzip, xz or bzip2), or - for standard input"
@@ -50,7 +51,7 @@ def open_log(arg: str) -> Iterator[Log]:
     name = "stdin" if arg == "-" else Path(arg).name
     with ExitStack() as stack:
         try:
-            raw = sys.stdin.buffer if arg == "-" else stack.enter_context(Path(arg).open("rb"))
+            raw = sys.stdin.buffer if arg == "-" else stack.enter_context(open_input(arg))
             stream = raw if raw.seekable() else stack.enter_context(_spooled(raw))
             boot = _identity(stream)
         except OSError as err:
