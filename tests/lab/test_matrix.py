@@ -122,6 +122,15 @@ def test_severity_accounts_for_one_error_and_no_more() -> None:
     assert [outcome.pcifma for outcome in judge(phase(ereport("fatal"), row=fatal)).outcomes] == ["accounted", "missed"]
 
 
+def test_report_without_a_name_answers_for_one_cell_and_all_of_it() -> None:
+    several = Row("several", (POISONED, BY_NAME["MALF_TLP"]), True)
+    of = phase(row=several)
+    of.cells.append(Cell("plain", Row("fatal", (BY_NAME["DLP"],), True), "endpoint", "ep1"))
+    of.standing.append(frozenset())
+    of.said["kernel"] = [Sighting(DEVICE, "fatal")]
+    assert [outcome.kernel for outcome in judge(of).outcomes] == ["told", "told", "silent"]
+
+
 def test_accounting_does_not_do_for_what_could_be_read() -> None:
     of = phase(ereport("nonfatal"), standing=(POISONED,))
     assert failures([judge(of)]) == ["plain: POISON_TLP (nonfatal) at ep1: POISON_TLP accounted"]

@@ -6,7 +6,7 @@ Nothing here asks pcifma what is right: classes come from lab.expect, what was r
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,10 +82,11 @@ class _Ledger:
 
     def cell(self, cell: Cell, standing: frozenset[Error]) -> Iterator[Outcome]:
         device = self._phase.address[cell.node]
-        for error in cell.row.errors:
-            severity = _severity(cell, error)
+        severities = {error: _severity(cell, error) for error in cell.row.errors}
+        heard = [self._peers[peer].heard(device, severities) for peer in PEERS]
+        for error, severity in severities.items():
             self._injected.add((device, error))
-            kernel, rasdaemon, collectd = (self._peers[peer].heard(device, error, severity) for peer in PEERS)
+            kernel, rasdaemon, collectd = (of[error] for of in heard)
             yield Outcome(
                 cell.mode, cell.row.kind, cell.row.name, cell.place, cell.node, error.name, error in standing,
                 self._told(device, error, severity), kernel, rasdaemon, collectd, self._foretold(device, severity),
@@ -129,13 +130,14 @@ class _Peer:
         for one in said:
             self._told[one.device, one.severity] += not one.errors
 
-    def heard(self, device: str, error: Error, severity: Severity) -> Heard:
-        if (device, error) in self._named:
-            return "named"
-        if self._told[device, severity] > 0:
-            self._told[device, severity] -= 1
-            return "told"
-        return "silent"
+    def heard(self, device: str, severities: Mapping[Error, Severity]) -> dict[Error, Heard]:
+        # Of the errors of one cell, which come as one message: a report without names answers for all of its severity.
+        found: dict[Error, Heard] = {error: "named" for error in severities if (device, error) in self._named}
+        for severity in {severity for error, severity in severities.items() if error not in found}:
+            told: Heard = "told" if self._told[device, severity] > 0 else "silent"
+            self._told[device, severity] -= told == "told"
+            found |= {error: told for error, of in severities.items() if of == severity and error not in found}
+        return found
 
 
 def _severity(cell: Cell, error: Error) -> Severity:
