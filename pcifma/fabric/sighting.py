@@ -111,9 +111,18 @@ def _sighting(bdf: Bdf, host: Host, place: _Place, look: _Look | _Unread) -> Sig
     if isinstance(look, _Unread):
         return Sighting(_known(bdf, host, look)._replace(**place._asdict()))
     try:
-        return Sighting(look.function(bdf, place), look.virtual(), look.collector(), look.slot_number())
+        function = look.function(bdf, place)
+        if function.header_type == BRIDGE and function.bus_range is None:
+            # A link reset takes the numbers from a switch. What is below it stays what it was, with the same counters in sysfs.
+            function = function._replace(bus_range=_numbers(bdf, host))
+        return Sighting(function, look.virtual(), look.collector(), look.slot_number())
     except ReadError as err:
         return _sighting(bdf, host, place, _Unread(err.tag, str(err)))
+
+
+def _numbers(bdf: Bdf, host: Host) -> tuple[int, int] | None:
+    secondary, subordinate = (power.number(host, bdf, f"{name}_bus_number") for name in ("secondary", "subordinate"))
+    return (secondary, subordinate or 0) if secondary else None
 
 
 def _known(bdf: Bdf, host: Host, why: _Unread) -> Function:
@@ -122,12 +131,12 @@ def _known(bdf: Bdf, host: Host, why: _Unread) -> Function:
         value = power.number(host, bdf, name)
         return absent if value is None else value
 
-    secondary, subordinate = known("secondary_bus_number", 0), known("subordinate_bus_number", 0)
+    buses = _numbers(bdf, host)
     return Function(
         bdf=bdf, vendor=known("vendor", ALL_ONES), device=known("device", ALL_ONES),
         subsystem_vendor=known("subsystem_vendor", 0), subsystem_device=known("subsystem_device", 0),
-        class_code=known("class", 0xFFFFFF), revision=known("revision", 0), header_type=BRIDGE if secondary else 0, multifunction=False,
-        dev_type=None, capabilities=(), size=0, bus_range=(secondary, subordinate) if secondary else None,
+        class_code=known("class", 0xFFFFFF), revision=known("revision", 0), header_type=BRIDGE if buses else 0, multifunction=False,
+        dev_type=None, capabilities=(), size=0, bus_range=buses,
         unread=why.reason, note=why.note,
     )  # fmt: skip
 

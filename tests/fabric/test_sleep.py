@@ -81,3 +81,11 @@ def test_sleeping_bridge_keeps_its_bus_by_sysfs() -> None:
     facts = {f"{port}/power_state": b"D3cold", f"{port}/secondary_bus_number": b"1", f"{port}/subordinate_bus_number": b"1"}
     fabric = build(machine_of(root_port("0000:00:03.0", 1, 1), endpoint(CARD), host=FactHost(facts), kind="live"))
     assert fabric[at(CARD)].parent == at("00:03.0")
+
+
+def test_reset_bridge_without_numbers_keeps_its_bus_by_sysfs() -> None:
+    port = "/sys/bus/pci/devices/0000:00:03.0"
+    facts = {f"{port}/secondary_bus_number": b"1", f"{port}/subordinate_bus_number": b"1"}
+    reset = (root_port("0000:00:03.0", 0, 0), endpoint(CARD))
+    assert build(machine_of(*reset, host=FactHost(facts), kind="live"))[at(CARD)].parent == at("00:03.0")
+    assert build(machine_of(*reset))[at(CARD)].parent is None
