@@ -9,6 +9,7 @@ import errno
 import grp
 import os
 import pwd
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +68,29 @@ def prepare(paths: Paths, who: Identity) -> str:
             if os.geteuid() == 0:
                 os.chown(directory, uid, who.gid)
                 directory.chmod(mode)
+                if directory == paths.state:
+                    _hand_over(directory, who)
         except OSError as err:
             if directory != paths.state or err.errno not in _STORAGE:
                 raise ConfigError(f"{directory}: cannot be made: {err.strerror}: make it, or give another --root") from err
             trouble = f"{directory}: {err.strerror}"
     return trouble
+
+
+# At each start systemd gives all that lies in a StateDirectory= to root, where the unit names no user.
+def _hand_over(directory: Path, who: Identity) -> None:
+    for path in directory.iterdir():
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue  # a link, or no file: not the daemon's
+        try:
+            status = os.fstat(fd)
+            # Who may write the directory may also have put another name of somebody else's file there.
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid != who.uid:
+                os.fchown(fd, who.uid, who.gid)
+        finally:
+            os.close(fd)
 
 
 def reachable(directory: Path, who: Identity, how: int = os.R_OK | os.W_OK | os.X_OK) -> bool:

@@ -15,6 +15,8 @@ from support.sysfs import CARD, CORRECTABLE_STATUS, DEVICE_STATUS, PORT, Sysfs
 
 from pcifma.errors import DaemonError
 from pcifma.event.ereport import Ereport
+from pcifma.fmd import privilege
+from pcifma.fmd.path import Paths
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: privileges are dropped, the keeper is started")
 BAD_TLP = 1 << 6
@@ -261,3 +263,32 @@ def test_function_that_comes_and_goes_is_followed(root: Path, tree: Sysfs) -> No
         running.until(lambda: running.status()["functions"] == 2, "its coming back")
         assert running.status()["unread"] == {}
     assert PORT in str(tree.port)
+
+
+@needs_root
+def test_log_that_a_manager_gave_to_root_is_taken_up_again(root: Path, tree: Sysfs) -> None:
+    for _ in range(2):
+        with daemon(root, *source(tree)) as running:
+            running.until_looks(1)
+            assert running.status()["waiting"] == ""
+            assert running.stop() == 0
+        owner = running.paths.log.stat().st_uid
+        for path in (running.paths.state, *running.paths.state.iterdir()):
+            os.chown(path, 0, 0)  # as systemd does with a StateDirectory=
+
+    assert owner != 0
+
+
+@needs_root
+def test_links_in_the_state_directory_are_given_to_nobody(root: Path) -> None:
+    paths = Paths(root)
+    paths.state.mkdir(parents=True)
+    for name in ("secret", "own"):
+        (root / name).write_text("x")
+    (paths.state / "soft").symlink_to(root / "secret")
+    (paths.state / "hard").hardlink_to(root / "secret")
+    (paths.state / "log.db").write_text("x")
+    privilege.prepare(paths, privilege.Identity(12345, 12345))
+
+    assert (root / "secret").stat().st_uid == 0
+    assert (paths.state / "log.db").stat().st_uid == 12345
