@@ -8,11 +8,12 @@ from typing import Any
 
 from pcifma.plugin import CAPABILITIES, DevType, Fabric, Function
 
+from .address import find
 from .evidence import LINK_ERRORS
 from .exercise import Hypothesis, Verdict
 from .history import Swap
 from .link import Marginal
-from .place import find, path, role
+from .place import path, role
 from .rule import Rules, Symptom
 
 _PLACES = {

@@ -10,13 +10,14 @@ import msgspec
 from pcifma.plugin import Case, Ereport, Fabric, ListEvent, Services
 
 from . import chain, history
+from .address import find
 from .docket import Docket, slim, suspect
 from .evidence import LINK_ERRORS, Seen
 from .exercise import Exercise, Hypothesis, Verdict
 from .gathering import Kept, Round
 from .history import Entry, Swap
 from .link import Links, Marginal
-from .place import GUEST_DRIVERS, FabricSpace, find, path
+from .place import GUEST_DRIVERS, FabricSpace, path
 from .rate import Direction
 from .removal import Removals
 from .rule import Fault, LinkSuspect, Rules, UrgencyWord, matches

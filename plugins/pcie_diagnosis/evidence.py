@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pcifma.plugin import Bdf, Ereport, Fabric, Function
+from pcifma.plugin import Bdf, Ereport, Fabric
+
+from .address import find
 
 LINK_ERRORS = "ereport.io.pciex.pl.errors"
 """Not an ereport: corrected errors of a link were counted shortly before. A symptom may ask for it."""
@@ -66,7 +68,7 @@ def _segment(event: Ereport) -> int:
 def _tags(event: Ereport, named: Mapping[str, str], fabric: Fabric, device_control: int | None) -> list[str]:
     found = []
     if "requester" in named:
-        requester = _function(fabric, named["requester"])
+        requester = find(fabric, named["requester"])
         # The root complex asks in the name of a device on the root bus, or of none that is there.
         from_host = requester is None or (requester.parent is None and requester.physfn is None)
         found.append("from-host" if from_host else "from-device")
@@ -79,10 +81,3 @@ def _tags(event: Ereport, named: Mapping[str, str], fabric: Fabric, device_contr
     if str(event.payload.get("cause", "")).startswith(("MSI off", "Bus Master off", "MSI-X masked", "Root Error Command")):
         found.append("off")
     return found
-
-
-def _function(fabric: Fabric, device: str) -> Function | None:
-    try:
-        return fabric.get(Bdf.parse(device))
-    except ValueError:
-        return None

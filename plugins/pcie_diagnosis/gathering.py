@@ -6,6 +6,7 @@ Control of its Functions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +15,9 @@ import msgspec
 
 from pcifma.plugin import DevType, Ereport, Services
 
+from .address import find
 from .evidence import Seen, seen
-from .place import find, home
+from .place import home
 from .removal import Removals
 from .rule import Rules
 from .store import Notes, Store
@@ -61,6 +63,7 @@ class Gathering:
         self._window_s = window_s
         self.control = Notes(store, "command")
         self._open: dict[str, tuple[list[Kept], list[bytes]]] = {}
+        self._alike: dict[str, Counter[tuple[object, ...]]] = {}
 
     def is_shadow(self, event: Ereport) -> bool:
         """True where a conventional status bit is but the shadow of a message, or of unknown age: PCI Express on the side that says so."""
@@ -77,9 +80,11 @@ class Gathering:
         one = seen(event, fabric, self.control.get(event.device))
         if "by-software" in one.tags:
             return  # somebody cut the part off on purpose
-        if len(kept) >= KEPT or sum(other.seen.key == one.key for other in kept) >= ALIKE:
+        alike, key = self._alike[part], one.key
+        if len(kept) >= KEPT or alike[key] >= ALIKE:
             self._services.count("beyond")
             return
+        alike[key] += 1
         slim = msgspec.structs.replace(event, payload=_kept_payload(event), detector={}, resource="", sources=[])
         kept.append(Kept(slim, one))
         lines.append(_encode(kept[-1]))
@@ -100,6 +105,7 @@ class Gathering:
             kept = self._store.get(f"{DUE}{part}")
             found = _LIST.decode(kept) if kept else []
             self._open[part] = found, [_encode(one) for one in found]
+            self._alike[part] = Counter(one.seen.key for one in found)
         return self._open[part]
 
     def forget(self, devices: frozenset[str]) -> None:
@@ -108,6 +114,7 @@ class Gathering:
             kept, lines = self._waiting(part)
             stay = [n for n, one in enumerate(kept) if one.event.device not in devices]
             kept[:], lines[:] = [kept[n] for n in stay], [lines[n] for n in stay]
+            self._alike[part] = Counter(one.seen.key for one in kept)
             self._store.put(f"{DUE}{part}", b"[" + b",".join(lines) + b"]")
             self._store.put(f"past:{part}", b"")
 

@@ -13,7 +13,7 @@ import msgspec
 
 from pcifma.plugin import Ereport, Fabric, Function, Services
 
-from .place import find
+from .address import find
 from .rate import Direction, Now, Past, Tally, allowed, direction, is_flit, marginal, marginal_lane
 from .rule import LinkSuspect, Rules
 from .store import Notes, Store

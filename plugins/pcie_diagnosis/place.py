@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pcifma.plugin import Bdf, DevType, Fabric, Function
 
+from .address import find
 from .evidence import Seen
 from .exercise import Names
 
@@ -30,14 +31,6 @@ def role(function: Function) -> str:
         return DevType(function.dev_type).name.lower()
     except ValueError:
         return "any"
-
-
-def find(fabric: Fabric, device: str) -> Function | None:
-    """The Function with that address, or None."""
-    try:
-        return fabric.get(Bdf.parse(device))
-    except ValueError:
-        return None
 
 
 def path(fabric: Fabric, function: Function) -> tuple[Function, ...]:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from pcifma.plugin import Ereport, Fabric, ListEvent, Services, Suspect
 
+from .address import find
 from .check import load
 from .conviction import MENDED, Convictions
 from .docket import Docket, slim
 from .gathering import DUE, Gathering
 from .link import Links
-from .place import GUEST_DRIVERS, find
+from .place import GUEST_DRIVERS
 from .removal import Removals
 from .rule import Rules
 from .store import Store

@@ -15,7 +15,8 @@ import msgspec
 
 from pcifma.plugin import DevType, Ereport, Fabric
 
-from .place import find, first
+from .address import find
+from .place import first
 from .rule import Link
 
 BUCKET_S = 60
@@ -29,6 +30,8 @@ _PORTS = frozenset({DevType.ROOT_PORT, DevType.DOWNSTREAM_PORT})
 _DEVIATIONS = 2.0
 # Lane errors are on a few lanes if no more than two lanes, and no more than a quarter, have four in five of at least this many.
 _LANE_LEAST, _SPREAD_LEAST, _FEW, _SHARE = 3, 12, 2, 0.8
+# A lane alone is judged after ten minutes of errored looks: a sound one has so many in a row less than once in 10^20.
+_LANE_LOOKS = 20
 
 
 class Direction(msgspec.Struct, frozen=True):
@@ -199,7 +202,7 @@ def marginal_lane(rules: Link, tally: Tally, *, limit: float, now_s: float, look
     window_s = max(look_s, now_s - tally.now.lanes_since * BUCKET_S)
     looks = max(tally.now.lanes.values(), default=0)
     rate = rate_at_least(looks, 0, window_s, look_s)
-    return (rate, window_s) if looks >= rules.least and rate > limit else None
+    return (rate, window_s) if looks >= max(rules.least, _LANE_LOOKS) and rate > limit else None
 
 
 def rate_at_least(looks: int, exact: int, window_s: float, look_s: float) -> float:

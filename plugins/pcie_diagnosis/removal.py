@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from pcifma.plugin import Ereport, Fabric
 
-from .place import below, find, home
+from .address import find
+from .place import below, home
 from .rule import Rules, matches
 
 
@@ -52,6 +53,8 @@ class Removals:
 
     def fabric(self, now: Fabric, device: str, now_ns: int) -> Fabric:
         """The fabric on which errors of *device* (or of the part of that name) are judged."""
+        if not self._gone:
+            return now
         gone = self._of(device, now_ns) or self._of(home(now, device), now_ns)
         return now if gone is None else gone.before
 
