@@ -41,8 +41,9 @@ class Manifest(NamedTuple):
 
 def compiled(data: dict[str, Any]) -> Manifest:
     """The manifest that the build checked and wrote as *data*."""
-    properties = {name: Property(**row) for name, row in data.pop("properties", {}).items()}
-    return Manifest(**data, properties=properties)
+    properties = {name: Property(**row) for name, row in data.get("properties", {}).items()}
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Manifest(**fields | {"properties": properties})
 
 
 def checked(data: object) -> Manifest:

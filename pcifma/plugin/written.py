@@ -19,10 +19,10 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     api: int
     kind: Kind
     about: str = ""
-    subscribe: list[str] = []
+    subscribe: tuple[str, ...] = ()
     planned: bool = False
-    streams: list[str] = []
-    capabilities: list[str] = []
+    streams: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     bits_only: bool = False
     properties: dict[str, _Property] = {}
 
