@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pcifma.fabric import fmri
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.manifest import Manifest
-from pcifma.plugin.module import Source
 from pcifma.plugin.watch import Finding, Snapshot, Target, Watch
 from pcifma.poll.counter import counted
 from pcifma.poll.snapshot import Plan, Planner, is_held
 from pcifma.poll.subject import Subject
 from pcifma.regs.bdf import Bdf
 from pcifma.regs.table import Location
+
+if TYPE_CHECKING:
+    from pcifma.plugin.module import Source
 
 
 class Sourced(Protocol):
