@@ -209,11 +209,13 @@ class Ear:
 
     def renewed(self, identity: str, now: Snapshot, told: Sequence[Heard], standing: Iterable[Standing]) -> list[Heard]:
         """*told* without what they repeat: a record has every bit that is set, also those that nobody has cleared since they were
-        told. Where all of a record stood already, the error has come again. One without a bit speaks of what is new in the register.
+        told. Where all of a record stood before this look, the error has come again; in one look it is the same burst. One without
+        a bit speaks of what is new in the register.
         """
         kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
         seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and (identity, row.register, row.bit) not in self._expected)
         found: list[Heard] = []
+        burst = False
         for one in told:
             if _DEVICE_STATUS in one.words:
                 bits = kept & ~seen & (fatal if one.words[_DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
@@ -223,7 +225,8 @@ class Ear:
             word = one.words.get(_UE, 0)
             fresh = word & ~(kept & seen)
             seen |= word
-            found.append(one._replace(words={**one.words, _UE: fresh}) if fresh and fresh != word else one)
+            burst |= bool(fresh)
+            found.append(one._replace(words={**one.words, _UE: fresh}) if fresh != word and (fresh or burst) else one)
         return found
 
     def news(self, identity: str, finding: Finding, plugin: str, saying: list[Heard], *, read: bool, stands: bool) -> News | None:

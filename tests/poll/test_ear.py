@@ -103,6 +103,12 @@ def test_record_repeats_what_nobody_has_cleared_and_tells_it_once(tmp_path: Path
     assert told(found) == [("tl.ptlp", ["poll", "aer_event"], 1), ("tl.cto", ["poll", "aer_event"], 1)]
 
 
+def test_records_of_one_burst_tell_each_error_once(tmp_path: Path) -> None:
+    both = f"event: {{aer_event: [{record(0x5000)}, {record(0x5000)}]}}"
+    found = events(tmp_path, f"at: 1500ms, {latch(0x5000)}, {both}")
+    assert told(found) == [("tl.ptlp", ["poll", "aer_event"], 1), ("tl.cto", ["poll", "aer_event"], 1)]
+
+
 def test_record_of_another_error_does_not_tell_the_one_that_stands_again(tmp_path: Path) -> None:
     later = f"at: 9s, {latch(0x4000)}, event: {{aer_event: {record(0x5000)}}}"
     found = events(tmp_path, f"at: 1500ms, {latch(POISONED)}, {EVENT}", later)
