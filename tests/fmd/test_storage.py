@@ -15,7 +15,7 @@ from support.sysfs import CORRECTABLE_STATUS, DEVICE_STATUS, Sysfs
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.path import Paths
 
-FAST = "poll: {interval: 100ms, slow_interval: 300ms, deadline: 30s}\n"  # traced, reads take their time
+FAST = "poll: {interval: 100ms, slow_interval: 300ms, deadline: 2s}\n"  # traced, reads take their time
 ROOT = os.geteuid() == 0
 BTLP = "ereport.io.pciex.dl.btlp"
 
@@ -116,7 +116,8 @@ LAST = 60
 def failing(call: str, error: str, when: str, paths: list[Path]) -> list[str]:
     """The words that fail *call* on *paths*; the daemon stays the process that was started (-D)."""
     on = [word for path in paths for word in ("-P", str(path))]
-    return ["strace", "-D", "-f", "-q", "-o", "/dev/null", *on, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+    what = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+    return ["strace", "-D", "-f", "--seccomp-bpf", "-q", "-o", "/dev/null", *on, *what]
 
 
 def survive(root: Path, tree: Sysfs, call: str, error: str, n: int) -> None:
@@ -146,6 +147,7 @@ def check(running: Daemon) -> None:
 
 
 @needs_strace
+@pytest.mark.lab_full
 @pytest.mark.parametrize(("call", "n"), [("pwrite64", 3), ("pwrite64", 40), ("fdatasync", 4), ("openat", 2)])
 def test_storage_failing_at_some_calls_stops_nothing(root: Path, tree: Sysfs, call: str, n: int) -> None:
     survive(root, tree, call, CALLS[call][n % len(CALLS[call])], n)
