@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pcifma.fmd.child import offspring
+
+# What a property says does not depend on how busy the machine is.
+settings.register_profile("pcifma", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pcifma")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -168,7 +168,7 @@ def test_cleared_function_tells_a_repeat_under_a_new_uuid(root: Path, tree: Sysf
 def test_daemon_on_a_recording_clears_in_the_recording(root: Path) -> None:
     configure(root, "clear: true\n" + FAST)
     with daemon(root, "--source", str(FIXTURE)) as running:
-        running.until(lambda: running.status()["writes"] >= 2, "its writes")
+        running.until(lambda: {row.outcome for row in running.log().writes()} == {"done"}, "its writes, and what became of them")
         assert running.status()["clear"] is True
         ledger = list(running.log().writes())
 
