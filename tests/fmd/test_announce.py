@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -29,13 +26,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory that the daemon's own user can reach."""
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    configure(path, "poll: {interval: 100ms, slow_interval: 300ms}\nmodules: {pcie_diagnosis: {window: 300ms}}\n")
-    yield path
-    shutil.rmtree(path)
+def root(root: Path) -> Path:
+    configure(root, "poll: {interval: 100ms, slow_interval: 300ms}\nmodules: {pcie_diagnosis: {window: 300ms}}\n")
+    return root
 
 
 def latch(tree: Sysfs, *, on: bool = True) -> None:

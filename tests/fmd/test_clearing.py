@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,19 +27,7 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "malformed-tlp-nomsi"
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory that the daemon's own user can reach."""
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def tree(root: Path) -> Sysfs:
-    tree = Sysfs(root / "sys")
-    for path in (root / "sys").rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+def tree(tree: Sysfs) -> Sysfs:
     tree.put(tree.card, CORRECTABLE_STATUS, BAD_TLP, 4)
     tree.put(tree.card, DEVICE_STATUS, 1, 2)
     tree.put(tree.port, SECONDARY_STATUS, MASTER_ABORT, 2)

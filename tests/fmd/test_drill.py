@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -208,14 +206,6 @@ class Agent:
     def topo(self, fabric): pass
 def open(services): return Agent()
 """
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def agent(root: Path, how: str) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +15,11 @@ BAD_TLP = 1 << 6
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory that the daemon's own user can reach and write."""
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    (path / "out").mkdir()
-    (path / "out").chmod(0o777)
-    yield path
-    shutil.rmtree(path)
+def root(root: Path) -> Path:
+    """With a directory that the daemon's own user may write, too."""
+    (root / "out").mkdir()
+    (root / "out").chmod(0o777)
+    return root
 
 
 def metrics(file: Path) -> dict[str, float]:

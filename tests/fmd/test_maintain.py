@@ -194,14 +194,6 @@ def test_modules_get_ereports_of_planned_work_only_if_they_want_them(tmp_path: P
 # All of it, in a real daemon.
 
 
-@pytest.fixture
-def root() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
 def maintain(fmd: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-I", "-c", "from pcifma.cli.main import run; run()", "maintain", *words, "--root", str(fmd.paths.root)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

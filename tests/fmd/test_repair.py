@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +16,7 @@ QUICK = "poll: {interval: 100ms, slow_interval: 200ms}\nmodules: {pcie_diagnosis
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory that the daemon's own user can reach."""
-    path = Path(tempfile.mkdtemp(prefix="pcifma-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def tree(root: Path) -> Sysfs:
-    tree = Sysfs(root / "sys")
-    for path in (root / "sys").rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+def tree(tree: Sysfs) -> Sysfs:
     tree.put(tree.card, SEVERITY, MALFORMED, 4)
     return tree
 
