@@ -1,5 +1,5 @@
 """Files that users name as input, named pipes among them: one that somebody writes to is read to its end (a shell's `<(…)`), one that
-nobody writes to is never waited for.
+nobody writes to is given up after two seconds: whoever fills it may only just have been started.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ import errno
 import io
 import os
 import stat
+import time
 from typing import BinaryIO, cast
 
 _CHUNK = 1 << 16
+_PATIENCE_S, _PAUSE_S = 2.0, 0.01
 
 
 def open_input(path: str) -> BinaryIO:
@@ -30,13 +32,16 @@ def open_input(path: str) -> BinaryIO:
 
 def _begin(fd: int) -> bytes:
     # At its end at once: nobody has it open for writing. Else it has something, or says that there is nothing yet.
-    try:
-        begin = os.read(fd, _CHUNK)
-    except BlockingIOError:
-        return b""
-    if not begin:
-        raise OSError(errno.EPIPE, "a pipe that nobody writes to")
-    return begin
+    end_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end_s:
+        try:
+            begin = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return b""
+        if begin:
+            return begin
+        time.sleep(_PAUSE_S)
+    raise OSError(errno.EPIPE, "a pipe that nobody writes to")
 
 
 class _Pipe(io.RawIOBase):

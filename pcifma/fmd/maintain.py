@@ -160,7 +160,8 @@ class Planned:
         seen_ns = wall_of(event.time) - offset_ns
         since_ns = seen_ns if event.not_before is None else wall_of(event.not_before) - offset_ns
         for work in self._works:
-            if since_ns < work.until_boot_ns and seen_ns >= work.began_boot_ns and self._covers(work, fabric, event.device):
+            during = since_ns < work.until_boot_ns and seen_ns >= work.began_boot_ns and not _is_later(work, event)
+            if during and self._covers(work, fabric, event.device):
                 return msgspec.structs.replace(event, maintenance=work.id)
         return event
 
@@ -175,3 +176,9 @@ class Planned:
             known = {address for (id_, _), scope in self._scopes.items() if id_ == work.id for address in scope}
             self._scopes[key] = covered(fabric, work.anchors) | known
         return device in self._scopes[key]
+
+
+def _is_later(work: Work, event: Ereport) -> bool:
+    # The look that ended the work is the one that saw the bit clear: both times are that look's, to the nanosecond, where boot times are
+    # worked out from two clocks, one read a moment after the other.
+    return work.over and event.not_before is not None and wall_of(event.not_before) >= work.until_wall_ns
