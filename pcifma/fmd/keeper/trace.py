@@ -1,4 +1,4 @@
-"""The daemon's tracefs instances and its probe, taken away when the daemon has ended: without root it cannot do so itself.
+"""The daemon's tracefs instances and its probes, taken away when the daemon has ended: without root it cannot do so itself.
 
 Standard library only, as all of the keeper. Nothing but an instance that is named for that very process is touched.
 """
@@ -11,30 +11,43 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
-# The tags of pcifma/access/event_trace.py, each with its event; a probe's group is named as its instance is, and has no hyphens.
-_EVENTS = {"aer": "events/ras/aer_event/enable", "mce": "events/mce/mce_record/enable", "mca": ""}
-# pcifma/xpv/session.py: instance and group have one name, and these probes.
-_PROBES = ("enter", "exit")
+
+
+class _Kind(NamedTuple):
+    # How its instances are named, what switches their event off, and the probes of a group that is named as the instance, without hyphens.
+    name: str
+    enable: str
+    probes: tuple[str, ...] = ()
+
+
+# pcifma/access/event_trace.py by its tags, and pcifma/xpv/session.py.
+_KINDS = (
+    _Kind(r"pcifma-aer-{pid}-\d+", "events/ras/aer_event/enable"),
+    _Kind(r"pcifma-mce-{pid}-\d+", "events/mce/mce_record/enable"),
+    _Kind(r"pcifma-mca-{pid}-\d+", "events/{group}/record/enable", ("record",)),
+    _Kind(r"pcifma_{pid}_\d+", "events/{group}/enable", ("enter", "exit")),
+)
 _TRIES, _PAUSE_S = 50, 0.1  # an instance is busy until its last reader is gone
 
 
 def remove(pid: int, places: Sequence[Path] = PLACES, *, pause_s: float = _PAUSE_S) -> None:
     """Remove the instances of process *pid*; what is still busy after five seconds is left for the next daemon's start."""
-    ours = re.compile(rf"pcifma-(aer|mce|mca)-{pid}-\d+\Z")
     for place in places:
         with suppress(OSError):
             for instance in (place / "instances").iterdir():
-                if found := ours.match(instance.name):
-                    group = instance.name.replace("-", "_")
-                    _remove(instance, _EVENTS[found[1]] or f"events/{group}/record/enable", pause_s)
-                    if not _EVENTS[found[1]]:
-                        _undefine(place / "kprobe_events", f"{group}/record")
-                elif re.fullmatch(rf"pcifma_{pid}_\d+", instance.name):
-                    _remove(instance, f"events/{instance.name}/enable", pause_s)
-                    for probe in _PROBES:
-                        _undefine(place / "kprobe_events", f"{instance.name}/{probe}")
+                for kind in _KINDS:
+                    if re.fullmatch(kind.name.replace("{pid}", str(pid)), instance.name):
+                        _take_away(place, instance, kind, pause_s)
+
+
+def _take_away(place: Path, instance: Path, kind: _Kind, pause_s: float) -> None:
+    group = instance.name.replace("-", "_")
+    _remove(instance, kind.enable.format(group=group), pause_s)
+    for probe in kind.probes:
+        _undefine(place / "kprobe_events", f"{group}/{probe}")
 
 
 def _undefine(probes: Path, event: str) -> None:
