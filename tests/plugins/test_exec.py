@@ -20,14 +20,6 @@ SECOND = 10**9
 
 
 @pytest.fixture
-def house() -> Iterator[TestHouse]:
-    house = TestHouse()
-    yield house
-    house.programs.close()
-    house.loop.close()
-
-
-@pytest.fixture
 def desk(tmp_path: Path, house: TestHouse) -> Iterator[Desk]:
     desk = Desk(tmp_path / "log.db", house=house)
     yield desk

@@ -30,13 +30,6 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def house() -> Iterator[TestHouse]:
-    house = TestHouse()
-    yield house
-    house.loop.close()
-
-
-@pytest.fixture
 def desk(tmp_path: Path, house: TestHouse) -> Iterator[Desk]:
     desk = Desk(tmp_path / "log.db", fabric=slot_with(serial=0x0002C90300A1B2C3), house=house)
     yield desk
