@@ -72,7 +72,7 @@ def measure(machine: Machine, devices: Path, looks: int, rounds: int, directory:
     poller.look()
     poller.slow_due_ns = 1 << 62  # the fast tier alone
     poller.look()
-    tiers = [poller._tier(tier) for tier in ("fast", "saturated")]
+    tiers = [poller._rota.tier(tier) for tier in ("fast", "saturated")]
     reads = [(devices / str(e.config.bdf) / "config", e.offset, e.length) for tier in tiers for e in tier._entries]
     binary = directory / "loop"
     words = [str(word) for one in reads for word in one]

@@ -13,7 +13,7 @@ from pcifma.access.open import open_source
 from pcifma.event.line import encode
 from pcifma.fmd.rehearsal import rehearse
 from pcifma.plugin.loader import builtin
-from pcifma.poll.poller import Look
+from pcifma.poll.look import Look
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CASES = sorted(path.parent for path in FIXTURES.glob("*/case.yaml"))

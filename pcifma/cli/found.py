@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pcifma.event.value import FABRIC_CLASS, MODULE_CLASS
 from pcifma.poll.absence import ASLEEP, summary
-from pcifma.poll.poller import Look
+from pcifma.poll.look import Look
 
 if TYPE_CHECKING:
     from pcifma.event.ereport import Ereport

@@ -17,7 +17,8 @@ from pcifma.cli.found import Outcome, write_json
 from pcifma.cli.text import clean
 from pcifma.fabric.build import build
 from pcifma.plugin.loader import Plugin, sources
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 
 _FLAGS = ("--json", "--all", "--strict")
 

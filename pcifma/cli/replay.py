@@ -18,7 +18,7 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
 from pcifma.fmd.rehearsal import Happening, rehearse
 from pcifma.plugin.loader import Plugin
-from pcifma.poll.poller import Look
+from pcifma.poll.look import Look
 
 
 @click.command("replay")

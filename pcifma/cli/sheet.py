@@ -16,7 +16,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.function import Function
 from pcifma.platform.survey import Line, Survey
 from pcifma.poll.absence import ASLEEP, REMEDIES
-from pcifma.poll.poller import Look
+from pcifma.poll.look import Look
 from pcifma.regs.bdf import Bdf
 
 # Residue by how its class ends, in a person's words; all else is Unsupported Request with its shadows.

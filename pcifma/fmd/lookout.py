@@ -34,7 +34,8 @@ from pcifma.fmd.order import Order
 from pcifma.plugin.status import LOOK_BOUNDS_S
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 from pcifma.poll.target import Sourced
 from pcifma.poll.triage import BatchReader
 from pcifma.regs.bdf import Bdf

@@ -17,7 +17,7 @@ from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.property import typed
 from pcifma.plugin.loader import Plugin
-from pcifma.poll.poller import Look
+from pcifma.poll.look import Look
 from pcifma.poll.replay import play
 
 # After the last look, time goes on so far for modules that still wait for something.

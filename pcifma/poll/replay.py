@@ -10,7 +10,8 @@ from pcifma.plugin.loader import Plugin
 from pcifma.poll.ear import streams_of
 from pcifma.poll.ereport import Maker
 from pcifma.poll.latched import Baseline, LatchedSet, Standing
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 
 
 def play(fixture: Fixture, plugins: Sequence[Plugin]) -> Iterator[Look]:

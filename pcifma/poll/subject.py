@@ -26,6 +26,16 @@ class Seen(NamedTuple):
     first_look: bool
 
 
+class Past:
+    """When the last look and the last slow look were (wall time, ns); None before the first."""
+
+    __slots__ = ("look_ns", "slow_ns")
+
+    def __init__(self) -> None:
+        self.look_ns: int | None = None
+        self.slow_ns: int | None = None
+
+
 class Subject:
     """The target of one snapshot: its *identity*, or what works it out; and its Function where it is one."""
 

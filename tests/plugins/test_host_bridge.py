@@ -14,7 +14,8 @@ from pcifma.event.ereport import Ereport
 from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build
 from pcifma.plugin import Bdf, Finding, Location, Snapshot, Target
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 
 RAS = "0000:00:14.2"  # X58: Control Status and RAS Registers
 GNERRST, GNFERRST, GNNERRST, GNFERRTIME = 0x1C0, 0x1EC, 0x1F8, 0x1F0

@@ -15,7 +15,8 @@ from pcifma.plugin import Bdf, Evidence, Finding, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.counter import counted, restored
 from pcifma.poll.latched import Baseline, LatchedSet
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 
 FACT = "{sysfs}/errors"
 FILE = f"/sys/bus/pci/devices/{END}/errors"

@@ -31,7 +31,8 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.latched import LatchedSet
-from pcifma.poll.poller import Look, Poller
+from pcifma.poll.look import Look
+from pcifma.poll.poller import Poller
 from pcifma.regs.bdf import Bdf
 
 FAST_S = 1_000_000_000
@@ -350,7 +351,7 @@ def test_bit_that_is_set_again_right_after_its_acknowledgement_is_news(on: Bench
     of = poller(on)
     of.look()
 
-    for row in of.latched.standing(next(t.subject.identity for t in of._targets if str(t.subject.target) == END)):
+    for row in of.latched.standing(next(t.subject.identity for t in of.targets() if str(t.subject.target) == END)):
         of.latched.fall(row)
     of.examine(Bdf.parse(END))
 
