@@ -102,14 +102,6 @@ class LatchedSet:
         if row is not None:
             self.fall(row)
 
-    def forget(self, target: str) -> None:
-        """Take a new baseline: the next look at *target* is a first look (used after a repair). Occurrences go on counting, so that
-        what stands then has a uuid of its own.
-        """
-        for row in self.standing(target):
-            self.fall(row)
-        self._baselines.pop(target, None)
-
     def renew(self) -> None:
         """Every row is a change again: what they were stored in is gone."""
         self._changed.update(((row.target, *key), row) for rows in self._rows.values() for key, row in rows.items())

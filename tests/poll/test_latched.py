@@ -46,18 +46,9 @@ def test_bit_that_stood_before_a_warm_reboot_still_stands() -> None:
     assert not after.seen_this_boot("part")
 
 
-def test_forget_makes_the_next_look_a_first_look() -> None:
+def test_occurrences_go_on_counting_after_a_fall_and_over_a_restart() -> None:
     latched = LatchedSet("boot")
     latched.rise(*BIT, now_ns=5)
-    latched.looked("part", 5)
-    latched.forget("part")
-    assert not latched.stands(*BIT)
-    assert not latched.seen_this_boot("part")
-
-
-def test_occurrences_go_on_counting_after_forget_and_over_a_restart() -> None:
-    latched = LatchedSet("boot")
-    latched.rise(*BIT, now_ns=5)
-    latched.forget("part")
+    latched.drop(*BIT)
     again = LatchedSet("boot", latched.take_changes(), latched.baselines())
     assert [latched.rise(*BIT, now_ns=6), again.rise(*BIT, now_ns=6)] == [1, 1]
