@@ -103,7 +103,7 @@ def _find(root: Path) -> _Finding:
 
 
 def _text(case: CaseRecord) -> str:
-    first = case.suspects[0]
+    first = case.first
     where = clean("  ".join(filter(None, (first.location, first.device))))
     return f"{clean(case.code)} {case.uuid[:8]} {clean(case.severity)}, {case.urgency.replace('-', ' ')}: {first.certainty}% {where}"
 

@@ -95,7 +95,7 @@ def _clock(time: str) -> str:
 
 def short(case: CaseRecord, page: Page) -> str:
     """A case in one line."""
-    first = case.suspects[0]
+    first = case.first
     where = "  ".join(filter(None, (_slot_label(first, page), clean(first.device))))
     injected = "  INJECTED" if case.injected else ""
     return f"{_word(case)}  {clean(case.code)}  {case.uuid[:_SHORT]}  {first.certainty}% {_leaf(first)}  {where}  {_state(case)}{injected}"
@@ -259,7 +259,7 @@ def _impact(case: CaseRecord, found: Sequence[Article], page: Page) -> Iterator[
 
 
 def _urgency(case: CaseRecord) -> str:
-    soon = "; becomes NOW with the first uncorrectable error" if case.suspects[0].class_.endswith("-corr") else ""
+    soon = "; becomes NOW with the first uncorrectable error" if case.first.class_.endswith("-corr") else ""
     retired = [suspect.device for suspect in case.suspects if suspect.status == "unusable"]
     response = f"{', '.join(map(clean, retired))} was taken out of service" if retired else "none"
     urgency = "NOW" if case.urgency == "now" else case.urgency.replace("-", " ")

@@ -59,10 +59,13 @@ class Case(Protocol):
         """Make *event* part of the evidence."""
 
     def add_suspect(self, suspect: Suspect) -> None:
-        """Name a suspect; certainties are normalised to 100 when solved."""
+        """Name a suspect; certainties are weights until the case is solved."""
 
-    def solve(self, code: str, *, severity: str, urgency: str) -> None:
-        """Publish the suspect list (list.suspect)."""
+    def solve(self, code: str, *, severity: str, urgency: str, rest: int = 0) -> None:
+        """Publish the suspect list (list.suspect); its certainties add up to 100 less *rest*.
+
+        *rest*: percent (0 to 99) that stays with parts which are not listed, because more may be at fault than a list is good for.
+        """
 
     def close(self) -> None:
         """The case needs no more attention from its diagnosis engine."""

@@ -42,7 +42,9 @@ def of_verdict(rules: Rules, fabric: Fabric, verdict: Verdict, swaps: Sequence[S
         "suspects": [{"class": h.fault.class_, "device": h.part, "rule": h.fault.id, "percent": n} for h, n in verdict.suspects],
         "because": {uuid: _because(best, symptom) for uuid, symptom in sorted(best.explains.items())},
         "not-seen": _not_seen(best),
-        "rivals": [_rival(h) for h in verdict.rivals],
+        "rivals": [_rival(h, percent) for h, percent in verdict.rivals],
+        "rest": verdict.rest,
+        "candidates": sorted(verdict.candidates),
         "history": [swap.words for swap in swaps],
         "tree": _tree(fabric, seen),
     }
@@ -62,9 +64,9 @@ def _worth(h: Hypothesis) -> list[tuple[Symptom, str]]:
     return sorted(h.missing, key=lambda pair: -pair[0].p)[:6]
 
 
-def _rival(h: Hypothesis) -> dict[str, Any]:
+def _rival(h: Hypothesis, percent: float) -> dict[str, Any]:
     unseen = [f"{title(symptom.class_)} at {device}" for symptom, device in _worth(h)[:3]]
-    return {"class": h.fault.class_, "device": h.part, "rule": h.fault.id, "not-seen": unseen}
+    return {"class": h.fault.class_, "device": h.part, "rule": h.fault.id, "percent": round(percent, 1), "not-seen": unseen}
 
 
 def of_unexplained(rules: Rules, fabric: Fabric, function: Function, classes: Iterable[str]) -> dict[str, Any]:

@@ -95,6 +95,9 @@ def _check_fault(fault: Fault, where: str) -> Iterator[str]:
         yield f"{where}.roles: empty, so the fault is never found"
     if fault.prior < 0 or (fault.prior > 0) != bool(fault.symptoms):
         yield f"{where}.prior: a fault with symptoms has a prior above 0, one without has 0"
+    yield from (f"{where}.priors: {role!r} is none of its roles" for role in sorted(set(fault.priors) - set(fault.roles)))
+    if min(fault.priors.values(), default=1) <= 0 or not 0 < fault.idle <= 1:
+        yield f"{where}: priors are above 0, idle is above 0 and at most 1"
     if fault.serd is not None and (fault.serd.n < 0 or fault.serd.t_s <= 0):
         yield f"{where}.serd: n is 0 or more, t_s above 0"
 

@@ -131,14 +131,13 @@ class Convictions:
     def _known(self, verdict: Verdict, key: str, mine: Sequence[Kept]) -> Case | None:
         cases = {case.uuid: case for case in self._services.cases()} if any(one.case for one in mine) else {}
         earlier = next((cases[one.case] for one in mine if one.case in cases), None)
-        if earlier is not None and self._docket.suspects(earlier) & _suspects(verdict):
+        if earlier is not None and self._docket.candidates(earlier) & verdict.candidates:
             return earlier
         return self._docket.of(key)
 
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
-        before = self._docket.suspects(known)
-        narrower = bool(before) and _suspects(verdict) < before
+        narrower = verdict.candidates < self._docket.candidates(known)
         return narrower or (outcome == "convict" and self._docket.chain(known).get("watch") is True)
 
     def _outcome(self, fabric: Fabric, verdict: Verdict, key: str, events: Sequence[Ereport], *, repeated: bool) -> Outcome:
@@ -241,10 +240,6 @@ def _is_contained(fabric: Fabric, one: Seen, others: Iterable[Seen]) -> bool:
     function = find(fabric, one.device)
     ports = {other.device for other in others if other.class_ == CONTAINED}
     return function is not None and any(str(step.bdf) in ports for step in path(fabric, function)[:-1])
-
-
-def _suspects(verdict: Verdict) -> frozenset[tuple[str, str]]:
-    return frozenset((h.fault.class_, h.part) for h, _ in verdict.suspects)
 
 
 def _weighed(row: LinkSuspect, swaps: Sequence[Swap], of: Direction) -> int:

@@ -73,7 +73,7 @@ class Docket:
 
     def solve(self, case: Case, chain: dict[str, Any], *, code: str, severity: str, urgency: str) -> bool:
         """Tell of *case* and keep its *chain*; False if it repeats one that is told already, which then stands under its key as well."""
-        case.solve(code, severity=severity, urgency=urgency)
+        case.solve(code, severity=severity, urgency=urgency, rest=int(chain.get("rest", 0)))
         pairs = [(str(row["class"]), str(row["device"])) for row in chain.get("suspects", ())]
         if case.state in _OPEN:
             self.keep_chain(case, chain)
@@ -88,6 +88,10 @@ class Docket:
     def suspects(self, case: Case) -> frozenset[tuple[str, str]]:
         """Class and device of each suspect that *case* was told with, or narrowed to."""
         return frozenset((str(row["class"]), str(row["device"])) for row in self.chain(case).get("suspects", ()))
+
+    def candidates(self, case: Case) -> frozenset[tuple[str, str]]:
+        """Class and device of all that may be at fault in *case*, more than a list holds."""
+        return frozenset((str(class_), str(device)) for class_, device in self.chain(case).get("candidates", ())) or self.suspects(case)
 
     def code(self, classes: Sequence[str]) -> str:
         """The message code of a list of these *classes*, the first suspect's first."""

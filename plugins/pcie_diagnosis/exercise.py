@@ -7,7 +7,8 @@ Each fault on each part is a hypothesis. Its score is the logarithm of
 
 What says the same is counted once. One fault is assumed first. What it does not explain is left for a second, and so on: two faults
 at once are two verdicts and do not disprove each other. Certainty is the share of the score among the hypotheses that explain the
-same part of the evidence.
+same part of the evidence. Where more than a list holds may be at fault, what is left stays unnamed (rest), and the list's
+certainties add up to less than 100.
 """
 
 from __future__ import annotations
@@ -34,8 +35,13 @@ MISNAMED = 0.01
 NOTABLE = 0.3
 LIST_LIMIT = 3
 LIST_SHARE = 0.98
+# A part that the list lacks takes the place of a second fault of a listed part, if it is at least this much as likely.
+WORTH_A_PLACE = 0.5
+# What is less likely than this is no candidate, and more than so many are not kept.
+CANDIDATE_SHARE = 0.003
+CANDIDATES = 64
 MAX_FAULTS = 8
-RIVALS = 3
+RIVALS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,9 @@ class Space(Protocol):
     def names(self, part: str) -> Names:
         """What logs may call *part*."""
 
+    def is_idle(self, part: str) -> bool:
+        """True where nobody asks anything of *part*."""
+
     def tells(self, device: str, class_: str) -> float:
         """How much the absence of *class_* at *device* means, from 0 to 1."""
 
@@ -87,11 +96,17 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One fault's suspects, most certain first, as (hypothesis, percent); *explains*: uuids; *rivals*: what was likely, less so."""
+    """One fault's suspects, most certain first, as (hypothesis, percent); *explains*: uuids.
+
+    *rest*: percent of those that are not listed; *rivals*: these, with their percent. *candidates*: all that may be at fault, as
+    (class, part).
+    """
 
     suspects: tuple[tuple[Hypothesis, int], ...]
     explains: frozenset[str]
-    rivals: tuple[Hypothesis, ...] = ()
+    rest: int = 0
+    rivals: tuple[tuple[Hypothesis, float], ...] = ()
+    candidates: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def best(self) -> Hypothesis:
@@ -131,10 +146,7 @@ class Exercise:
         part = [one for one in every if one.uuid in best.explains or one.context]
         # The same part of the evidence for all: what only one of them explains must not count for the others.
         judged = [h for h in (self._judge(rival.fault, rival.part, part, weigh) for rival in rivals) if h.explains]
-        suspects = _ranked(judged)
-        listed = {(h.fault.class_, h.part) for h, _ in suspects}
-        others = sorted((h for h in judged if (h.fault.class_, h.part) not in listed), key=lambda h: -h.score)
-        return Verdict(suspects, frozenset(best.explains), tuple(others[:RIVALS]))
+        return _verdict(_ranked(judged), frozenset(best.explains))
 
     def _hypotheses(self, evidence: Sequence[Seen], every: Sequence[Seen], weigh: Mapping[str, float]) -> Iterator[Hypothesis]:
         only_guest = all(one.guest for one in evidence)
@@ -155,7 +167,7 @@ class Exercise:
 
     def _judge(self, fault: Fault, part: str, evidence: Sequence[Seen], weigh: Mapping[str, float]) -> Hypothesis:
         names = self._space.names(part)
-        score = math.log(fault.prior) + weigh.get(f"{fault.id}:{part}", 0.0)
+        score = math.log(self._prior(fault, part)) + weigh.get(f"{fault.id}:{part}", 0.0)
         explains: dict[str, Symptom] = {}
         counted: dict[tuple[object, ...], Symptom | None] = {}
         places: set[str] = set()
@@ -174,6 +186,13 @@ class Exercise:
         missing = tuple(self._missing(fault, part, evidence))
         score += sum(math.log(1 - symptom.p * self._space.tells(device, symptom.class_)) for symptom, device in missing)
         return Hypothesis(fault, part, score, explains, missing)
+
+    def _prior(self, fault: Fault, part: str) -> float:
+        prior = fault.prior
+        if fault.priors:
+            roles = self._space.roles(part)
+            prior = next((of_role for role, of_role in fault.priors.items() if role in roles), prior)
+        return prior * fault.idle if fault.idle < 1 and self._space.is_idle(part) else prior
 
     def _chance(self, symptom: Symptom, part: str, one: Seen, names: Names) -> float:
         # How often *symptom* shows as *one*, before anything is known of the rest of the fault's symptoms.
@@ -221,21 +240,54 @@ def _floor(one: Seen) -> float:
     return AGED_FLOOR if one.first_look else FLOOR
 
 
-def _ranked(hypotheses: Sequence[Hypothesis]) -> tuple[tuple[Hypothesis, int], ...]:
+Ranked = Sequence[tuple[Hypothesis, float]]
+
+
+def _ranked(hypotheses: Sequence[Hypothesis]) -> Ranked:
+    # The best rule of each class on each part, with the share of all of them, the likeliest first.
     best = max(h.score for h in hypotheses)
     by_suspect: dict[tuple[str, str], tuple[Hypothesis, float]] = {}
     for h in hypotheses:
-        key, weight = (h.fault.class_, h.part), math.exp(h.score - best)
+        key, weight = _suspect(h), math.exp(h.score - best)
         kept = by_suspect.get(key)
         by_suspect[key] = (h, weight) if kept is None else (max(kept[0], h, key=lambda x: x.score), kept[1] + weight)
+    total = sum(weight for _, weight in by_suspect.values())
     ranked = sorted(by_suspect.values(), key=lambda pair: (-pair[1], pair[0].part, pair[0].fault.class_))
-    total = sum(weight for _, weight in ranked)
-    kept_list: list[tuple[Hypothesis, float]] = []
-    share = 0.0
-    for h, weight in ranked[:LIST_LIMIT]:
-        kept_list.append((h, weight))
-        share += weight / total
-        if share >= LIST_SHARE:
+    return [(h, weight / total) for h, weight in ranked]
+
+
+def _suspect(h: Hypothesis) -> tuple[str, str]:
+    return h.fault.class_, h.part
+
+
+def _verdict(ranked: Ranked, explains: frozenset[str]) -> Verdict:
+    listed = _listed(ranked)
+    covered = sum(share for _, share in listed)
+    rest = 0 if covered >= LIST_SHARE else min(max(1, round(100 * (1 - covered))), 100 - len(listed))
+    whole = covered * 100 / (100 - rest)
+    names = {_suspect(h) for h, _ in listed}
+    rivals = [(h, 100 * share) for h, share in ranked if _suspect(h) not in names]
+    candidates = [_suspect(h) for h, share in ranked[:CANDIDATES] if share >= CANDIDATE_SHARE]
+    suspects = tuple((h, max(1, round(100 * share / whole))) for h, share in listed)
+    return Verdict(suspects, explains, rest, tuple(rivals[:RIVALS]), frozenset({*names, *candidates}))
+
+
+def _listed(ranked: Ranked) -> Ranked:
+    listed: list[tuple[Hypothesis, float]] = []
+    for one in ranked[:LIST_LIMIT]:
+        listed.append(one)
+        if sum(share for _, share in listed) >= LIST_SHARE:
+            return listed
+    # Three parts that may be at fault say more than three faults of one.
+    by_part: dict[str, float] = {}
+    for h, share in ranked:
+        by_part[h.part] = by_part.get(h.part, 0.0) + share
+    for h, share in ranked[LIST_LIMIT:]:
+        parts = [one.part for one, _ in listed]
+        again = max((n for n, part in enumerate(parts) if part in parts[:n]), default=None)
+        if again is None:
             break
-    whole = sum(weight for _, weight in kept_list)
-    return tuple((h, max(1, round(100 * weight / whole))) for h, weight in kept_list)
+        if h.part not in parts and by_part[h.part] >= WORTH_A_PLACE * listed[again][1]:
+            listed[again] = h, share
+            listed.sort(key=lambda pair: -pair[1])
+    return listed

@@ -96,6 +96,8 @@ class FabricSpace:
         self.fabric = fabric
         self.place = lru_cache(maxsize=None)(self._place)
         self.names = lru_cache(maxsize=None)(self._names)
+        # A capture tells of no driver at all.
+        self._has_drivers = any(f.driver for f in fabric if f.bus_range is None)
 
     def parts(self, evidence: Sequence[Seen]) -> list[str]:
         """Who may be at fault: whoever spoke or was named, all above them, and below those whose log names nobody."""
@@ -124,6 +126,17 @@ class FabricSpace:
         """True for the lower end of a link."""
         function = find(self.fabric, part)
         return function is not None and function.dev_type in _LOWER_ENDS
+
+    def is_idle(self, part: str) -> bool:
+        """True for a device that sleeps, or that no driver uses on a machine where others are used: nobody asks anything of it."""
+        function = find(self.fabric, part)
+        if function is None or function.bus_range is not None:
+            return False
+        if function.unread == "asleep":
+            return True
+        port = self.fabric.parent(function)
+        same = [f for f in self.fabric.children(port) if f.bdf.device == function.bdf.device] if port is not None else [function]
+        return self._has_drivers and not any(f.driver for f in same)
 
     def tells(self, device: str, class_: str) -> float:
         """How much it means that *device* did not say *class_*: 0 where it could not, 1 where it would have."""

@@ -59,7 +59,9 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """One fault. *roles*: those it can sit on. *prior*: how often, relative to the others (illumos's FIT).
+    """One fault. *roles*: those it can sit on. *prior*: how often, relative to the others (illumos's FIT); *priors*: of single roles.
+
+    *idle*: what the prior is multiplied by on a Function that nobody asks anything (no driver is bound to it, or it sleeps).
 
     *shared*: it is a fault of the link or slot, which all Functions of a device have in common. *group*: what a site switches off
     together.
@@ -75,6 +77,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"cl
     serd: Threshold | None = None
     shared: bool = False
     group: str = ""
+    priors: dict[str, float] = {}
+    idle: float = 1.0
 
 
 class LinkSuspect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):

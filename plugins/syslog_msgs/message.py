@@ -39,7 +39,8 @@ class Message:
 def of_case(event: ListEvent, fabric: Fabric, guests: Mapping[str, str], article: Mapping[str, str]) -> Message:
     """The message of a case event; *article* is the knowledge article of its first suspect's class."""
     injected = event.injected is True
-    severity, first = clean(event.severity).lower(), event.fault_list[0] if event.fault_list else None
+    severity, blamed = clean(event.severity).lower(), [one for one in event.fault_list if one.status != "acquitted"] or event.fault_list
+    first = max(blamed, key=lambda one: one.certainty, default=None)
     state = _STATES.get(event.class_, event.class_.rpartition(".")[2])
     head = f"{severity.upper()} {clean(event.code)} {state}" + (" (drill: nothing is wrong)" if injected else "")
     words = []

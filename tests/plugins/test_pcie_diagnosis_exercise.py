@@ -9,7 +9,10 @@ import pytest
 from support.diagnosis import CARD_A, CARD_B, DOWN_A, DOWN_B, ROOT, UP, part, rules, seen, switch
 from support.diagnosis import judged as judged_by
 from support.event import ereport
-from support.fabric import at, endpoint, fabric_of, root_port
+from support.fabric import at, bridge, endpoint, fabric_of, root_port
+from support.image import DOWNSTREAM, UPSTREAM
+
+from pcifma.fabric.fabric import Fabric
 
 if TYPE_CHECKING:
     from plugins.pcie_diagnosis.evidence import Seen
@@ -65,7 +68,42 @@ def test_timeout_without_a_header_log_lists_the_possible_completers() -> None:
     (verdict,) = judged(seen("tl.cto", ROOT))
     assert len(verdict.suspects) == 3
     assert {CARD_A, CARD_B} <= {h.part for h, _ in verdict.suspects}
-    assert sum(percent for _, percent in verdict.suspects) in range(98, 103)
+    assert sum(percent for _, percent in verdict.suspects) + verdict.rest in range(98, 103)
+
+
+def wide(cards: int, **changes: object) -> Fabric:
+    """A switch with a card below each of its *cards* Downstream Ports; *changes* of the first card."""
+    buses = range(3, 3 + cards)
+    ports = [bridge(f"0000:02:{n:02x}.0", DOWNSTREAM, bus, bus) for n, bus in enumerate(buses)]
+    fabric = fabric_of(
+        root_port(ROOT, 1, 2 + cards), bridge(UP, UPSTREAM, 2, 2 + cards), *ports, *(endpoint(f"0000:{bus:02x}:00.0") for bus in buses)
+    )
+    first = at("0000:03:00.0")
+    functions = {**fabric.functions, first: fabric[first]._replace(**changes)}  # type: ignore[arg-type]
+    return Fabric(fabric.id, functions, fabric.below)
+
+
+def test_where_more_parts_fit_than_a_list_holds_the_rest_is_said_and_no_certainty_is_made_up() -> None:
+    (verdict,) = judged_by(rules(), wide(8), [seen("tl.cto", ROOT)])
+    assert len({h.part for h, _ in verdict.suspects}) == 3
+    assert max(percent for _, percent in verdict.suspects) <= 100 / 8
+    assert verdict.rest > 60
+    assert len({part for _, part in verdict.candidates}) >= 8
+
+
+def test_three_parts_that_fit_are_all_listed() -> None:
+    (verdict,) = judged_by(rules(), wide(3), [seen("tl.cto", ROOT)])
+    assert {h.part for h, _ in verdict.suspects} == {f"0000:{bus:02x}:00.0" for bus in (3, 4, 5)}
+
+
+@pytest.mark.parametrize("changes", [{"driver": None}, {"driver": "x", "unread": "asleep"}])
+def test_what_nobody_asks_is_hardly_what_did_not_answer(changes: dict[str, object]) -> None:
+    fabric = wide(2, **changes)
+    busy = at("0000:04:00.0")
+    fabric = Fabric(fabric.id, {**fabric.functions, busy: fabric[busy]._replace(driver="x")}, fabric.below)
+    (verdict,) = judged_by(rules(), fabric, [seen("tl.cto", ROOT)])
+    shares = {h.part: percent for h, percent in verdict.suspects if h.fault.id == "no-response"}
+    assert shares["0000:04:00.0"] > 4 * shares.get("0000:03:00.0", 0)
 
 
 def test_surprise_down_explains_the_timeouts_that_follow() -> None:

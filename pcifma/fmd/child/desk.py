@@ -33,7 +33,7 @@ _CASE: dict[type[message.Message], Callable[[Case, Any], object]] = {
     message.CloseCase: lambda case, ask: case.close(),
     message.AddEreport: lambda case, ask: case.add_ereport(_ereport(ask.event)),
     message.AddSuspect: lambda case, ask: case.add_suspect(ask.suspect),
-    message.Solve: lambda case, ask: case.solve(ask.code, severity=ask.severity, urgency=ask.urgency),
+    message.Solve: lambda case, ask: case.solve(ask.code, severity=ask.severity, urgency=ask.urgency, rest=ask.rest),
 }
 _HOST: dict[str, Callable[[Host, str], object]] = {
     "read": lambda host, path: host.read(path),

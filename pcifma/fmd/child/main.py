@@ -131,9 +131,9 @@ class RemoteCase:
         """As Case.add_suspect."""
         self._line.ask(message.AddSuspect(self._uuid, suspect))
 
-    def solve(self, code: str, *, severity: str, urgency: str) -> None:
+    def solve(self, code: str, *, severity: str, urgency: str, rest: int = 0) -> None:
         """As Case.solve."""
-        self._line.ask(message.Solve(self._uuid, code, severity, urgency))
+        self._line.ask(message.Solve(self._uuid, code, severity, urgency, rest))
 
     def close(self) -> None:
         """As Case.close."""

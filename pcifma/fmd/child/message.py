@@ -218,6 +218,7 @@ class Solve(Message):
     code: str
     severity: str
     urgency: str
+    rest: int = 0
 
 
 class SerdRecord(Message):

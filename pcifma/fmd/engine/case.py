@@ -95,6 +95,11 @@ class CaseRecord(msgspec.Struct, kw_only=True):
         """True while one of its suspects still is."""
         return any(suspect.status in FAULTY for suspect in self.suspects)
 
+    @property
+    def first(self) -> Suspect:
+        """The most certain of those that are still blamed; where nobody is, the one that was named first. Only of a solved case."""
+        return max((suspect for suspect in self.suspects if suspect.status in FAULTY), key=lambda s: s.certainty, default=self.suspects[0])
+
     def move(self, state: State) -> None:
         """Go to *state*; PluginError if no transition leads there."""
         if (self.state, state) not in TRANSITIONS:
@@ -115,16 +120,16 @@ def load(row: CaseRow) -> CaseRecord:
     return _DECODER.decode(row.body)
 
 
-def normalise(suspects: Iterable[Suspect]) -> list[Suspect]:
-    """Most certain first, certainties in percent that add up to 100 (largest remainder; all 0 counts as all equal)."""
+def normalise(suspects: Iterable[Suspect], whole: int = 100) -> list[Suspect]:
+    """Most certain first, certainties in percent that add up to *whole* (largest remainder; all 0 counts as all equal)."""
     ordered = sorted(suspects, key=lambda suspect: -suspect.certainty)
     weights = [max(suspect.certainty, 0) for suspect in ordered]
     if not any(weights):
         weights = [1] * len(ordered)
     total = sum(weights)
-    shares = [weight * 100 // total for weight in weights]
-    by_remainder = sorted(range(len(ordered)), key=lambda i: -(weights[i] * 100 % total))
-    for i in by_remainder[: 100 - sum(shares)]:
+    shares = [weight * whole // total for weight in weights]
+    by_remainder = sorted(range(len(ordered)), key=lambda i: -(weights[i] * whole % total))
+    for i in by_remainder[: whole - sum(shares)]:
         shares[i] += 1
     return [msgspec.structs.replace(suspect, certainty=share) for suspect, share in zip(ordered, shares, strict=True)]
 

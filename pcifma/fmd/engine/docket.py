@@ -194,11 +194,21 @@ class Docket:
             old.record.urgency, old.record.severity = new.record.urgency, new.record.severity
             self.post(old, "list.updated")
         if new.record.module == old.record.module:
-            blamed = {suspect_key(suspect) for suspect in new.record.suspects}
-            spared = [n for n, s in enumerate(old.record.suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
-            self.set_status(old, dict.fromkeys(spared, "acquitted"))
+            self._narrow(old, {suspect_key(suspect): suspect.certainty for suspect in new.record.suspects})
         self._leave(new, "discard")
         self._finish(new)
+
+    # Whom both blame is as certain as the newer list says; whom only the old one blamed is acquitted, and not certain at all.
+    def _narrow(self, case: Case, blamed: Mapping[SuspectKey, int]) -> None:
+        suspects = case.record.suspects
+        spared = [n for n, s in enumerate(suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
+        if not spared:
+            return
+        for n, s in enumerate(suspects):
+            if s.status in FAULTY:
+                suspects[n] = msgspec.structs.replace(s, certainty=blamed.get(suspect_key(s), 0))
+                self._remember(case, n)
+        self.set_status(case, dict.fromkeys(spared, "acquitted"))
 
     def _leave(self, case: Case, closing: Closing) -> None:
         case.record.move("CLOSE_WAIT")

@@ -93,15 +93,17 @@ class Case:
         self.record.suspects.append(_sound(suspect, _SUSPECT))
         self._docket.touch(self)
 
-    def solve(self, code: str, *, severity: str, urgency: str) -> None:
-        """Publish the suspect list (list.suspect), most certain first, certainties adding up to 100."""
+    def solve(self, code: str, *, severity: str, urgency: str, rest: int = 0) -> None:
+        """Publish the suspect list (list.suspect), most certain first, certainties adding up to 100 less *rest*."""
+        if not isinstance(rest, int) or not 0 <= rest < 100:
+            raise PluginError(f"rest {rest!r}: percent that stays with parts that are not listed, 0 to 99")
         if urgency not in get_args(Urgency):
             raise PluginError(f"urgency {urgency!r}: write one of {', '.join(get_args(Urgency))}")
         if self.record.state != "UNSOLVED" or not self.record.suspects:
             raise PluginError(f"case {self.uuid} is {self.state} with {len(self.record.suspects)} suspects: it cannot be solved")
         self.record.code, self.record.severity = _sound((code, severity), _WORDS)
         self.record.urgency = msgspec.convert(urgency, Urgency)
-        self.record.suspects = normalise(self.record.suspects)
+        self.record.suspects = normalise(self.record.suspects, 100 - rest)
         self._docket.solve(self)
 
     def close(self) -> None:

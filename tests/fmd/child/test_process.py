@@ -268,9 +268,9 @@ class FakeCase:
     def add_suspect(self, suspect: Suspect) -> None:
         self._said.append(("suspect", suspect.certainty))
 
-    def solve(self, code: str, *, severity: str, urgency: str) -> None:
+    def solve(self, code: str, *, severity: str, urgency: str, rest: int = 0) -> None:
         self.state = "SOLVED"
-        self._said.append(("solve", code, severity, urgency))
+        self._said.append(("solve", code, severity, urgency, rest))
 
     def close(self) -> None:
         raise PluginError("only a solved case is closed")
@@ -365,7 +365,7 @@ class M:
             case.close()
         except Exception as err:
             s.put("refused", str(err).encode())
-        case.solve("PCIFMA-1", severity="major", urgency="now")
+        case.solve("PCIFMA-1", severity="major", urgency="now", rest=7)
         s.subscribe("list.*", "ereport.*")
         heard = [(line.device, line.heard.fatal) for line in s.coverage()]
         s.put("status", repr((s.status().version, s.status().looks.slow, s.status().cases, heard)).encode())
@@ -407,7 +407,7 @@ def test_module_has_all_services(start: Callable[..., ChildPlugin], event: Erepo
         ("ereport", event.uuid),
         ("serd", "e", 3, 7200.0), ("record", event.uuid), ("serd", "e", 3, 7200.0), ("reset",),
         ("suspect", 80),
-        ("solve", "PCIFMA-1", "major", "now"),
+        ("solve", "PCIFMA-1", "major", "now", 7),
         ("subscribe", "list.*", "ereport.*"), ("arm", "t", 1.0, "", False),
         ("count", "events", 2), ("arm", "t", 2.5, "d", True), ("disarm", "t"), ("post", "ereport.m"),
     ]  # fmt: skip

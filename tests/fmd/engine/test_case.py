@@ -198,6 +198,8 @@ def test_narrower_diagnosis_of_the_same_module_acquits_the_others(court: Court) 
     old = court.solved("0000:04:00.0", "0000:00:03.0")
     court.solved("0000:00:03.0", "0000:07:00.0", key="other")
     assert [s.status for s in old.record.suspects] == ["acquitted", "faulty"]
+    assert [s.certainty for s in old.record.suspects] == [0, 50]
+    assert old.record.first.device == "0000:00:03.0"
     assert court.classes == ["list.suspect", "list.updated"]
 
 
@@ -273,10 +275,11 @@ def test_evidence_and_suspects_are_bounded_and_the_rest_counted(court: Court) ->
 
 @given(st.lists(st.integers(-5, 200), min_size=1, max_size=64))
 def test_certainties_add_up_to_a_hundred_and_keep_their_order(weights: list[int]) -> None:
-    suspects = normalise([suspect(f"0000:{n:02x}:00.0", weight) for n, weight in enumerate(weights)])
-    shares = [s.certainty for s in suspects]
-    assert sum(shares) == 100
-    assert shares == sorted(shares, reverse=True)
-    assert [msgspec.structs.replace(s, certainty=0) for s in suspects] == [
+    named = [suspect(f"0000:{n:02x}:00.0", weight) for n, weight in enumerate(weights)]
+    for whole in (100, 36):
+        shares = [s.certainty for s in normalise(named, whole)]
+        assert sum(shares) == whole
+        assert shares == sorted(shares, reverse=True)
+    assert [msgspec.structs.replace(s, certainty=0) for s in normalise(named)] == [
         msgspec.structs.replace(suspect(f"0000:{n:02x}:00.0"), certainty=0) for n in sorted(range(len(weights)), key=lambda n: -weights[n])
     ]
