@@ -29,6 +29,20 @@ class ListArrival:
         return encode(msgspec.structs.replace(self.event, seq=seq))
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The events of a batch as they will be stored: made by whoever appends them, before anybody has to wait for that."""
+
+    ereports: list[Arrival]
+    lists: list[ListArrival]
+
+    @classmethod
+    def of(cls, batch: Batch) -> Rows:
+        """The events of *batch*; ValueError if one does not follow the contract."""
+        lists = [ListArrival(event, batch.boot_ns, wall_of(event.time)) for event in batch.lists]
+        return cls([arrival(event, batch.boot_ns) for event in batch.ereports], lists)
+
+
 @dataclass(slots=True)
 class Group:
     """Batches joined. *events* keep their order of arrival; of everything else the latest state counts."""
@@ -50,13 +64,11 @@ class Group:
     folded: int = 0
     _open: dict[bytes, Arrival] = field(default_factory=dict)
 
-    def add(self, batch: Batch, ticket: Ticket) -> None:
-        """Join *batch*, or nothing of it: ValueError if an ereport or list event does not follow the contract."""
-        arrivals = [arrival(event, batch.boot_ns) for event in batch.ereports]
-        lists = [ListArrival(event, batch.boot_ns, wall_of(event.time)) for event in batch.lists]
-        for row in arrivals:
+    def add(self, batch: Batch, rows: Rows, ticket: Ticket) -> None:
+        """Join *batch*, whose events are *rows*."""
+        for row in rows.ereports:
             self._add(row)
-        self.events += lists
+        self.events += rows.lists
         self._add_state(batch)
         self.tickets.append(ticket)
 

@@ -29,7 +29,7 @@ from pcifma.errors import LogBusyError, LogError
 from pcifma.fmd.log import database, schema
 from pcifma.fmd.log.archive import LogName
 from pcifma.fmd.log.batch import Batch
-from pcifma.fmd.log.group import Group
+from pcifma.fmd.log.group import Group, Rows
 from pcifma.fmd.log.reader import Reader
 from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.log.retention import Limits
@@ -121,10 +121,10 @@ class Log:
         LogBusyError if the queue is full and storage does not take it; ValueError if an ereport does not follow the contract.
         Nothing of the batch is kept then. In a storm ereports of one origin are folded.
         """
-        ticket = Ticket()
+        ticket, rows = Ticket(), Rows.of(batch)
         with self._change:
             self._wait_for_room(len(batch.ereports))
-            self._group.add(batch, ticket)
+            self._group.add(batch, rows, ticket)
             self.counters["batches"] += 1
             self._change.notify_all()
         return ticket

@@ -6,16 +6,18 @@ What comes again comes soon; an index over the whole log would cost more than th
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 
 WINDOW = 16384
 
 
 class Recent:
-    """Seq by uuid of at least the newest WINDOW ereports. What a transaction adds is kept or dropped with it."""
+    """Seq by uuid of the newest WINDOW ereports. What a transaction adds is kept or dropped with it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT uuid, seq FROM error ORDER BY seq DESC LIMIT ?", (WINDOW,)).fetchall()
         self._known: dict[bytes, int] = dict(reversed(rows))
+        self._order = deque(self._known)
         self._added: list[bytes] = []
 
     def get(self, uuid: bytes) -> int | None:
@@ -28,10 +30,11 @@ class Recent:
         self._added.append(uuid)
 
     def keep(self) -> None:
-        """The transaction is durable."""
+        """The transaction is durable. As many of the oldest go as have come, so that no commit waits for a long clearing up."""
+        self._order += self._added
         self._added.clear()
-        if len(self._known) > 2 * WINDOW:
-            self._known = dict(list(self._known.items())[-WINDOW:])
+        while len(self._order) > WINDOW:
+            del self._known[self._order.popleft()]
 
     def drop(self) -> None:
         """The transaction has failed."""

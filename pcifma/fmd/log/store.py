@@ -8,6 +8,7 @@ DOWN --3 next commit: opened anew (a new file after 2)--> OPEN, or it still cann
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,13 @@ class Opened:
         self.retention = Retention(connection, limits)
         self.inode = path.stat().st_ino
         self.commits = self.looked_at = 0
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes in the file (none where it was taken away: the next commit sees to that) and in the write-ahead log beside it."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path.stat().st_size + self.wal.size
+        return 0
 
     def close(self) -> None:
         """Close the file, readable for whoever may read it."""
@@ -119,7 +127,8 @@ class Store:
             return False
         self._open.looked_at = self.seq
         retention = self._open.retention
-        more = retention.step(min(self._done_with(subscribers), self.seq - self._limits.newest))
+        # The size of the files is a bound of what the database holds, and asked for in no time.
+        more = self._open.file_bytes > self._limits.database_bytes and self._make_room(retention, subscribers)
         if retention.orphans_gone:
             self._open.writer.reload()
             retention.orphans_gone = False
@@ -127,6 +136,9 @@ class Store:
         if self._open.commits >= TIDY_EVERY and idle and not more:
             self.tidy()
         return more
+
+    def _make_room(self, retention: Retention, subscribers: frozenset[str] | None) -> bool:
+        return retention.step(min(self._done_with(subscribers), self.seq - self._limits.newest))
 
     def tidy(self) -> None:
         """Bound the smaller tables."""

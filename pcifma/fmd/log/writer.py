@@ -18,6 +18,8 @@ from pcifma.fmd.log.row import Arrival, uuid_bytes, with_sources
 
 _FOLD = """UPDATE error SET count = count + ?, first_ns = min(coalesce(first_ns, wall_ns), ?),
            last_ns = max(coalesce(last_ns, wall_ns), ?) WHERE seq = ?"""
+_COLUMNS = "seq, uuid, origin, tick, wall_ns, not_before_ns, boot_ns, ena, count, payload"
+_INSERT, _INSERT_FOLDED = f"INSERT INTO error ({_COLUMNS})", f"INSERT INTO error ({_COLUMNS}, first_ns, last_ns)"
 DISCARDED = "DISCARDED"
 NOTE = "note:"
 
@@ -90,14 +92,15 @@ class Writer:
         self._open.update(zip(origins, numbers, strict=True))
         self.seq += len(fresh)
 
+    # Every value costs time to bind; what only folded ereports have is NULL without being said.
     def _insert(self, rows: list[Arrival], origins: list[int]) -> None:
         flat: list[object] = []
+        folded = any(row.first_ns is not None or row.last_ns is not None for row in rows)
         for seq, (row, origin) in enumerate(zip(rows, origins, strict=True), self.seq + 1):
-            flat += (
-                seq, row.uuid, origin, row.tick, row.wall_ns, row.not_before_ns, row.boot_ns, row.ena, row.count, row.first_ns,
-                row.last_ns, row.payload,
-            )  # fmt: skip
-        insert_many(self.connection, "INSERT INTO error", 12, flat)
+            flat += (seq, row.uuid, origin, row.tick, row.wall_ns, row.not_before_ns, row.boot_ns, row.ena, row.count, row.payload)
+            if folded:
+                flat += (row.first_ns, row.last_ns)
+        insert_many(self.connection, _INSERT_FOLDED if folded else _INSERT, 12 if folded else 10, flat)
 
     # The same error once more, or seen a second way: its row keeps its place, and gains the source.
     def _repeat(self, row: Arrival, seq: int, fresh: list[Arrival]) -> None:

@@ -115,6 +115,7 @@ def test_log_found_damaged_by_a_reader_is_begun_anew(tmp_path: Path) -> None:
 
     log.do(damage).wait()
     log.check()
+    log.do(lambda _: None).wait()
     log.append(Batch(boot_ns=0, ereports=(ereport(300),))).wait()
     assert (log.generation, len(reports)) == (1, 1)
     assert [logged.seq for logged in log.reader().events(0, 1000)] == [201], "seq goes on"
