@@ -40,6 +40,21 @@ def all_lines(text: str | bytes) -> list[Line]:
         "> > [  283.716441] ",
         ">[  283.716441] ",
         "kernel: ",
+        "[Jan27 19:27] ",
+        "[  +0.000017] ",
+        "[  283.716441 <    0.000002>] ",
+        "[<    0.000002>] ",
+        "[  283.716441]\t",
+        "Tue 2024-01-02 03:04:05 CET host kernel: ",
+        "<4>1 2024-01-02T03:04:05.003Z host kernel - - - ",
+        '<4>1 2024-01-02T03:04:05.003Z host kernel - - [meta sequenceId="7"] [  283.716441] ',
+        "/var/log/kern.log:Jan  2 03:04:05 host kernel: ",
+        "kern.log.2.gz:17:[  283.716441] ",
+        "    MESSAGE=",
+        "(XEN) [  283.716441] ",
+        "&gt; &lt;4&gt;[  283.716441] ",
+        '<span class="time">[&nbsp; 283.716441]</span> ',
+        "[\xa0 283.716441] ",
     ],
 )
 def test_prefix_is_stripped(prefix: str) -> None:
@@ -100,3 +115,24 @@ def test_wrapped_message_is_put_together() -> None:
 def test_whole_message_takes_no_words_of_the_next_line() -> None:
     text = "[    1.000000] a 0000:00:01.0:    [14] CmpltTO\nAny idea what this is?"
     assert len(all_lines(text)) == 2
+
+
+def test_address_alone_goes_on_with_the_line_before() -> None:
+    (line,) = all_lines("[    1.000000] pcieport 0000:00:1c.0: AER: Corrected error received:\n0000:00:1c.0\n")
+    assert line.text == "pcieport 0000:00:1c.0: AER: Corrected error received: 0000:00:1c.0"
+
+
+def test_mail_in_quoted_printable_is_put_together_where_it_was_cut() -> None:
+    text = (
+        "> [    1.000000] igb 0000:09:00.0: PCIe Bus Error: severity=3DUncorre=\n"
+        "cted (Non-Fatal), type=3DTransaction Layer=\n, (Requester ID)\n"
+    )
+    assert [line.text for line in all_lines(text)] == [
+        "igb 0000:09:00.0: PCIe Bus Error: severity=Uncorrected (Non-Fatal), type=Transaction Layer, (Requester ID)"
+    ]
+
+
+@pytest.mark.parametrize("cut", ["status/=\nmask=3D00004000/0", "status/mask=3D=\n00004000/0", "status/mask=\n00004000/0"])
+def test_cut_at_an_equals_sign_keeps_the_number(cut: str) -> None:
+    (line,) = all_lines(f"[    1.000000] igb 0000:09:00.0:   device [8086:1537] error {cut}\n")
+    assert line.text.endswith("status/mask=00004000/0")

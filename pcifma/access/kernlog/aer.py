@@ -30,7 +30,7 @@ _BUS = re.compile(
     r"(?:, ?(?:id=(?P<id>[0-9a-fA-F]{4}))?\((?P<agent>[^)]{1,40})\)?)?"
 )
 _DEVICE = re.compile(
-    r"device \[(?P<vendor>[0-9a-fA-F]{4}):(?P<device>[0-9a-fA-F]{4})\] error status/mask=(?P<status>[0-9a-fA-F]{8})"
+    r"device \[(?P<vendor>[0-9a-fA-F]{4}):(?P<device>[0-9a-fA-F]{4})\] error status/mask=(?P<status>[0-9a-fA-F]{8})(?![0-9a-fA-F])"
     r"(?:/(?P<mask>[0-9a-fA-F]{8}))?"
 )
 _BIT = re.compile(r"\[ {0,2}(?P<bit>\d{1,2})\] (?P<name>[A-Za-z][\w /#.-]{0,60}?) {0,40}(?P<first>\(First\))?\s{0,8}$")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from pcifma.access.kernlog.envelope import Opened, opened
+
 # No kernel writes a message longer than 1 KiB; what is longer is no message, but may still hold some.
 PIECE_CHARS = 4096
 _JOIN_CHARS = 600
@@ -38,27 +40,43 @@ class Line:
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _EMBEDDED = re.compile(r"(?=\[ {0,12}\d{1,12}\.\d{6}\])")
 
+_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _FACILITY = r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7])"
 _LEVEL = r"(?:emerg|alert|crit|err|warn|notice|info|debug)"
 
-_STAMP = re.compile(r"\[ {0,12}(?P<seconds>\d{1,12})\.(?P<part>\d{3,9})(?: {1,8}[TC]\d{1,9})?\] ?(?:\[ {0,12}[TC]\d{1,9}\] ?)?")
+_STAMP = re.compile(
+    r"\[ {0,12}(?P<seconds>\d{1,12})\.(?P<part>\d{3,9})(?: {1,8}[TC]\d{1,9}| <[ \d.]{1,20}>)?\]\s?(?:\[ {0,12}[TC]\d{1,9}\] ?)?"
+)
 _ISO = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,9}))?(?: ?(?P<zone>Z|[+-]\d\d:?\d\d))?(?= |$)[ :]{0,2}"
+    rf"(?:{_DAY} )?(?P<day>\d{{4}}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{{1,9}}))?"
+    r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d)| [A-Z]{3,5}(?= ))?(?= |$)[ :]{0,2}"
 )
 _KMSG = re.compile(r"(?:\d{1,3}),\d{1,20},(?P<us>\d{1,20}),[-c+][^;]{0,80};")
 _CTIME = re.compile(
-    rf"\[?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?{_MONTH} {{1,2}}\d{{1,2}} (?:\d{{4}} )?\d\d:\d\d:\d\d(?:\.\d{{1,9}})?"
+    rf"\[?(?:{_DAY} )?{_MONTH} {{1,2}}\d{{1,2}} (?:\d{{4}} )?\d\d:\d\d:\d\d(?:\.\d{{1,9}})?"
     r"(?: \d{4}(?=[\] ]))?\]? ?"
 )
-_HOST = re.compile(r"(?:[\w.:()-]{1,64} ){0,3}(?:kernel|vmkernel|vmkwarning|rasdaemon|klogd|vmunix)(?:\[\d{1,9}\])?: ?")
+_HOST = re.compile(r"(?:[\w.:()-]{1,64} {1,2}){0,3}(?:kernel|vmkernel|vmkwarning|rasdaemon|mcelog|klogd|vmunix)(?:\[\d{1,9}\])?: ?")
+# RFC 5424: version, time, then host, program, its process and message id, and structured data.
+_VERSION = re.compile(r"1 (?=\d{4}-\d\d-\d\dT)")
+_STRUCTURED = re.compile(r"[\w.:-]{1,255} kernel - \S{1,32} (?:-|\[[^\]]{0,300}\]) ?")
+# `dmesg -H`: the date once a minute, between them the time since the last line.
+_DELTA = re.compile(rf"\[(?:{_MONTH}\d{{1,2}} \d\d:\d\d| {{1,4}}\+\d{{1,4}}\.\d{{6}}|<[ \d.]{{1,20}}>)\] ?")
+_FILE = re.compile(r"[\w./+-]{0,200}(?:log|messages|dmesg)[\w.+-]{0,64}:(?:\d{1,9}:)?")  # of grep over several files
 _PLAIN = (
     _CTIME,
+    _DELTA,
     _HOST,
+    _VERSION,
+    _STRUCTURED,
+    _FILE,
     re.compile(r"<\d{1,3}>"),
     re.compile(rf"{_FACILITY} {{0,4}}:{_LEVEL} {{0,4}}: ?"),
     re.compile(r"\[ {0,12}[TC]\d{1,9}\] ?"),
     re.compile(r"cpu\d{1,5}:\d{1,12}\) ?"),
+    re.compile(r"MESSAGE="),
+    re.compile(r"\(XEN\)(?: |$)"),
 )
 _QUOTE = re.compile(r"(?:>(?=[ >\[]|$) ?){1,20}")
 
@@ -117,13 +135,24 @@ def _encoding(source: BinaryIO) -> str:
 
 def _pieces(number: int, text: str) -> Iterator[Line]:
     for part in text.rstrip("\r\n").split("\r"):
-        clean = _CONTROL.sub("", part)
-        wall: int | None = None  # of a header that stands before the message's own stamp
-        for piece in _EMBEDDED.split(clean) if "[" in clean[1:] else (clean,):
-            line = strip(number, piece.rstrip())
-            if line.text.strip():
-                yield replace(line, wall_ns=wall) if wall is not None and line.wall_ns is None else line
-            wall = line.wall_ns if not line.text.strip() else None
+        envelope = opened(part)
+        for message in envelope.messages:
+            for line in _stamped(number, _CONTROL.sub("", message)):
+                yield line if envelope.wall_ns is None and envelope.boot_ns is None else _timed(line, envelope)
+
+
+def _timed(line: Line, envelope: Opened) -> Line:
+    boot = envelope.boot_ns if line.boot_ns is None else line.boot_ns
+    return replace(line, boot_ns=boot, wall_ns=envelope.wall_ns if line.wall_ns is None else line.wall_ns)
+
+
+def _stamped(number: int, text: str) -> Iterator[Line]:
+    wall: int | None = None  # of a header that stands before the message's own stamp
+    for piece in _EMBEDDED.split(text) if "[" in text[1:] else (text,):
+        line = strip(number, piece.rstrip())
+        if line.text.strip():
+            yield replace(line, wall_ns=wall) if wall is not None and line.wall_ns is None else line
+        wall = line.wall_ns if not line.text.strip() else None
 
 
 def wall_ns(text: str) -> int | None:
@@ -155,7 +184,7 @@ _INCOMPLETE = re.compile(
     r"|(?:\[Hardware Error\]|aer_event|AER|DPC|EEH): .*[,:=(]$"
 )
 _STARTS = re.compile(
-    rf"\S{{0,64}} ?{BDF}|\{{\d+\}}|\[Hardware Error\]|EEH: |PHB\d|[A-Za-z0-9]{{3,12}}: {{2,}}[0-9a-f]{{8}}"
+    rf"\S{{0,64}} ?{BDF}(?!$)|\{{\d+\}}|\[Hardware Error\]|EEH: |PHB\d|[A-Za-z0-9]{{3,12}}: {{2,}}[0-9a-f]{{8}}"
     r"|\+---|Error Severity|PCIE Bus Error|\w+ ID\s*:|VendorID|TL[BP] Header:|[A-Z][A-Za-z _-]{2,40}\t"
     r"|\s|e?cap |PCI-e errors|Fault class|TIME |nvlist|--|[{}<#]"
 )
@@ -166,7 +195,7 @@ def _joined(pieces: Iterable[Line]) -> Iterator[Line]:
     joins, last = 0, 0
     for piece in pieces:
         if held is not None and joins < _JOINS and piece.number == last + 1 and _continues(held, piece):
-            held = replace(held, text=f"{held.text} {piece.text.strip()}")
+            held = replace(held, text=_together(held.text, piece.text))
             joins += 1
         else:
             if held is not None:
@@ -180,4 +209,14 @@ def _joined(pieces: Iterable[Line]) -> Iterator[Line]:
 def _continues(held: Line, piece: Line) -> bool:
     if piece.stamped or len(held.text) + len(piece.text) > _JOIN_CHARS:
         return False
-    return _INCOMPLETE.search(held.text) is not None and _STARTS.match(piece.text) is None
+    return held.text.endswith("=") or (_INCOMPLETE.search(held.text) is not None and _STARTS.match(piece.text) is None)
+
+
+# Mail in quoted-printable ends a line that goes on with an equals sign; after these words it is the message's own.
+_OWN_EQUALS = re.compile(r"(?:status/mask|severity|type|id|layer|agent)=$")
+
+
+def _together(held: str, piece: str) -> str:
+    if not held.endswith("="):
+        return f"{held} {piece.strip()}"
+    return held + piece.strip() if _OWN_EQUALS.search(held) else held[:-1] + piece.rstrip()
