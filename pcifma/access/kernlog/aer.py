@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from pcifma.access.kernlog.grammar import TLP_HEADER, Drafts, Head, head, header_words
+from pcifma.access.kernlog.grammar import TLP_HEADER, Drafting, Head, head, header_words
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.name import bit_of, severity_of, side_of, side_of_names
 from pcifma.access.kernlog.report import AerError, AerMessage, AnyReport, PrintedBit, Side
@@ -42,20 +42,10 @@ _CORRECTABLE_BITS = 0xF1C1
 _UNCORRECTABLE_BITS = 0xFFFFF030  # bit 0 has been undefined since PCIe 1.1
 
 
-class Aer:
+class Aer(Drafting[Bdf, AerError]):
     """Grammar of AER messages."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[Bdf, AerError] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return (whole(report) for report in self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from (whole(report) for report in self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         found = head(line.text)
         if found is None or found.tag == "DPC" or found.driver == "dpc" or "[Hardware Error]" in line.text:
             return
@@ -64,10 +54,12 @@ class Aer:
                 yield whole(ended)
             yield _message(line, found, match)
         elif (started := _started(line, found, self._drafts.get(found.bdf))) is not None:
-            if ended := self._drafts.begin(found.bdf, started, line.number):
-                yield whole(ended)
+            yield from self._begin(found.bdf, started, line)
         elif draft := self._drafts.get(found.bdf):
             self._drafts.update(found.bdf, _continued(draft, found.rest), line.number)
+
+    def whole(self, draft: AerError) -> AerError:
+        return whole(draft)
 
 
 def _message(line: Line, found: Head, match: re.Match[str]) -> AerMessage:

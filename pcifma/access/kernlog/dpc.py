@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pcifma.access.kernlog.grammar import TLP_HEADER, Drafts, Head, head, header_words
+from pcifma.access.kernlog.grammar import TLP_HEADER, Drafting, Head, head, header_words
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.report import AnyReport, DpcEvent
 from pcifma.regs.bdf import Bdf
@@ -24,28 +24,20 @@ _RP_PIO_MORE = re.compile(rf"RP PIO severity=(?P<severity>{_WORD}), syserror=(?P
 _IMPSPEC = re.compile(rf"RP PIO ImpSpec Log (?P<word>{_WORD})")
 
 
-class Dpc:
+class Dpc(Drafting[Bdf, DpcEvent]):
     """Grammar of containment events, by port."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[Bdf, DpcEvent] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return self._drafts.all()
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from self._drafts.stale(line.number)
+    def read(self, line: Line) -> Iterator[AnyReport]:
         found = head(line.text)
         if found is None or not (found.tag == "DPC" or found.driver == "dpc" or found.rest.startswith("DPC ")):
             return
         if match := _EVENT.match(found.rest):
-            if ended := self._drafts.begin(found.bdf, _event(line, found, match), line.number):
-                yield ended
+            yield from self._begin(found.bdf, _event(line, found, match), line)
         elif draft := self._drafts.get(found.bdf):
             self._drafts.update(found.bdf, _continued(draft, found.rest), line.number)
+
+    def whole(self, draft: DpcEvent) -> DpcEvent:
+        return draft
 
 
 def _event(line: Line, found: Head, match: re.Match[str]) -> DpcEvent:

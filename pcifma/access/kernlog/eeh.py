@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pcifma.access.kernlog.grammar import Drafts
+from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.report import AnyReport, EehDevice
 from pcifma.regs.bdf import Bdf
@@ -34,27 +34,16 @@ class _Log:
     aer: dict[int, int] = field(default_factory=dict)
 
 
-class Eeh:
+class Eeh(Drafting[str, _Log]):
     """Grammar of the register log. The kernel logs one Function after another."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, _Log] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return _whole(self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from _whole(self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         prefix = _PREFIX.search(line.text)
         if prefix is None:
             return
         rest = line.text[prefix.end() :]
         if match := _NODE.match(rest):
-            ended = self._drafts.begin("", _Log(line, Bdf.parse(match["bdf"]) if match["bdf"] else None), line.number)
-            yield from _whole(iter([ended] if ended else []))
+            yield from self._begin("", _Log(line, Bdf.parse(match["bdf"]) if match["bdf"] else None), line)
             return
         draft = self._drafts.get("")
         if draft is None and (_ROW.match(rest) or _FIELDS[0][0].match(rest)):
@@ -63,6 +52,23 @@ class Eeh:
         if draft is not None:
             _add(draft, rest)
             self._drafts.update("", draft, line.number)
+
+    def whole(self, draft: _Log) -> EehDevice | None:
+        if not (draft.fields or draft.express or draft.aer):
+            return None
+        return EehDevice(
+            line=draft.line.number,
+            boot_ns=draft.line.boot_ns,
+            wall_ns=draft.line.wall_ns,
+            bdf=draft.bdf,
+            express=_row(draft.express),
+            aer=_row(draft.aer),
+            identity=draft.fields.get("identity"),
+            command_status=draft.fields.get("command_status"),
+            bridge_secondary_status=draft.fields.get("bridge_secondary_status"),
+            bridge_control=draft.fields.get("bridge_control"),
+            pcix_status=draft.fields.get("pcix_status"),
+        )
 
 
 def _add(draft: _Log, rest: str) -> None:
@@ -76,24 +82,6 @@ def _add(draft: _Log, rest: str) -> None:
         first = at if len(found) == 1 and at < 0x10 else at // 4
         into = draft.aer if match["aer"] else draft.express
         into.update((first + i, w) for i, w in enumerate(found) if first + i < (_AER_DWORDS if match["aer"] else _EXPRESS_DWORDS))
-
-
-def _whole(drafts: Iterator[_Log]) -> Iterator[EehDevice]:
-    for draft in drafts:
-        if draft.fields or draft.express or draft.aer:
-            yield EehDevice(
-                line=draft.line.number,
-                boot_ns=draft.line.boot_ns,
-                wall_ns=draft.line.wall_ns,
-                bdf=draft.bdf,
-                express=_row(draft.express),
-                aer=_row(draft.aer),
-                identity=draft.fields.get("identity"),
-                command_status=draft.fields.get("command_status"),
-                bridge_secondary_status=draft.fields.get("bridge_secondary_status"),
-                bridge_control=draft.fields.get("bridge_control"),
-                pcix_status=draft.fields.get("pcix_status"),
-            )
 
 
 def _row(words: dict[int, int]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pcifma.access.kernlog import cper
-from pcifma.access.kernlog.grammar import TLP_HEADER, Drafts, header_words
+from pcifma.access.kernlog.grammar import TLP_HEADER, Drafting, header_words
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.report import AnyReport, CperSection, GhesRecord
 from pcifma.regs.bdf import Bdf
@@ -80,20 +80,10 @@ def _bytes(text: str) -> bytes:
     return b"".join(int(word, 16).to_bytes(4, "little") for word in text.split())
 
 
-class Ghes:
+class Ghes(Drafting[int | None, GhesRecord]):
     """Grammar of firmware's records, by their number."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[int | None, GhesRecord] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return (_whole(report) for report in self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from (_whole(report) for report in self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         prefix = _PREFIX.search(line.text)
         if prefix is None:
             return
@@ -102,10 +92,13 @@ class Ghes:
         draft = self._drafts.get(key)
         if draft is None or _begins_another(draft, rest):
             blank = GhesRecord(line=line.number, boot_ns=line.boot_ns, wall_ns=line.wall_ns, sequence=key)
-            if ended := self._drafts.begin(key, blank, line.number):
-                yield _whole(ended)
+            yield from self._begin(key, blank, line)
             draft = blank
         self._drafts.update(key, _continued(draft, rest), line.number)
+
+    def whole(self, draft: GhesRecord) -> GhesRecord:
+        decoded = (cper.decode(s) if (s.section_type or "").lower() == cper.PCIE_SECTION else s for s in draft.sections)
+        return replace(draft, sections=tuple(decoded))
 
 
 def _begins_another(draft: GhesRecord, rest: str) -> bool:
@@ -138,10 +131,3 @@ def _with_section(draft: GhesRecord, add: Callable[[CperSection, re.Match[str]],
     # An excerpt that begins within a section: only one that names a Function is worth keeping.
     section = add(CperSection(None, None), match)
     return replace(draft, sections=(section,)) if section.bdf is not None or section.section_type == "PCIe error" else draft
-
-
-def _whole(draft: GhesRecord) -> GhesRecord:
-    return replace(
-        draft,
-        sections=tuple(cper.decode(s) if (s.section_type or "").lower() == cper.PCIE_SECTION else s for s in draft.sections),
-    )

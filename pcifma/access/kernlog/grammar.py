@@ -6,7 +6,7 @@ Drafts are few: at most MOST at a time, and none that IDLE lines went by without
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
@@ -90,6 +90,43 @@ class Drafts(Generic[K, R]):
     def oldest(self) -> int | None:
         """The first line of the oldest report."""
         return next((draft.first for draft in self._open.values()), None)
+
+
+class Drafting(Generic[K, R]):
+    """A grammar with drafts: it says how it reads a line, and what becomes of a draft to which no more comes."""
+
+    def __init__(self) -> None:
+        self._drafts: Drafts[K, R] = Drafts()
+
+    def read(self, line: Line) -> Iterator[AnyReport]:
+        """What *line* begins, adds to or ends."""
+        raise NotImplementedError
+
+    def whole(self, draft: R) -> AnyReport | None:
+        """The report that *draft* is; None where it is none."""
+        raise NotImplementedError
+
+    def feed(self, line: Line) -> Iterator[AnyReport]:
+        """As Grammar says."""
+        yield from self._ended(self._drafts.stale(line.number))
+        yield from self.read(line)
+
+    def close(self) -> Iterator[AnyReport]:
+        """As Grammar says."""
+        return self._ended(self._drafts.all())
+
+    def oldest(self) -> int | None:
+        """As Grammar says."""
+        return self._drafts.oldest()
+
+    def _begin(self, key: K, draft: R, line: Line) -> Iterator[AnyReport]:
+        ended = self._drafts.begin(key, draft, line.number)
+        return self._ended(() if ended is None else (ended,))
+
+    def _ended(self, drafts: Iterable[R]) -> Iterator[AnyReport]:
+        for draft in drafts:
+            if (report := self.whole(draft)) is not None:
+                yield report
 
 
 # The address first: a search that begins with the driver's name would try it at every character.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pcifma.access.kernlog.grammar import Drafts
+from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.name import bit_of
 from pcifma.access.kernlog.report import AnyReport, RegisterText
@@ -128,24 +128,12 @@ class _Block:
         self.known[register] = self.known.get(register, 0) | known
 
 
-class Lspci:
+class Lspci(Drafting[str, _Block]):
     """Grammar of lspci's text: one device (or fragment) at a time, until a blank line or the next device."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, _Block] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return _whole(self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from _whole(self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         if match := _DEVICE.match(line.text):
-            block = _Block(line, Bdf.parse(match["bdf"]), match["title"])
-            ended = self._drafts.begin("", block, line.number)
-            yield from _whole(iter([ended] if ended else []))
+            yield from self._begin("", _Block(line, Bdf.parse(match["bdf"]), match["title"]), line)
             return
         draft = self._drafts.get("")
         if draft is None:
@@ -155,6 +143,23 @@ class Lspci:
             self._drafts.begin("", draft, line.number)
         _add(draft, line.text)
         self._drafts.update("", draft, line.number)
+
+    def whole(self, draft: _Block) -> RegisterText | None:
+        if not draft.words:
+            return None
+        ids = _IDS.search(draft.title)
+        return RegisterText(
+            line=draft.line.number,
+            tool="lspci",
+            bdf=draft.bdf,
+            title=draft.title,
+            vendor=int(ids["vendor"], 16) if ids else None,
+            device=int(ids["device"], 16) if ids else None,
+            port_type=draft.port_type,
+            words=draft.words,
+            known=draft.known,
+            header=draft.header,
+        )
 
 
 def _opens(text: str) -> bool:
@@ -215,21 +220,3 @@ def _lanes(match: re.Match[str]) -> int:
     # "0" alone stands for no lane at all.
     lanes = [int(n) for n in match["lanes"].split()] if "lane:" in match[0] else []
     return sum(1 << lane for lane in set(lanes) if lane < 32)
-
-
-def _whole(blocks: Iterator[_Block]) -> Iterator[RegisterText]:
-    for block in blocks:
-        if block.words:
-            ids = _IDS.search(block.title)
-            yield RegisterText(
-                line=block.line.number,
-                tool="lspci",
-                bdf=block.bdf,
-                title=block.title,
-                vendor=int(ids["vendor"], 16) if ids else None,
-                device=int(ids["device"], 16) if ids else None,
-                port_type=block.port_type,
-                words=block.words,
-                known=block.known,
-                header=block.header,
-            )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pcifma.access.kernlog.grammar import Drafts
+from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.report import AnyReport, BankText
 
@@ -48,37 +48,25 @@ _DECIMAL = frozenset({"cpu", "bank", "socketid", "cpuvendor"})
 _CONSOLE, _AMD, _PROGRAM = "console", "amd", "mcelog"  # one report of each kind is under way at a time: the kernel prints in one go
 
 
-class Mce:
+class Mce(Drafting[str, BankText]):
     """Grammar of machine checks."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, BankText] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        yield from (report for report in self._drafts.all() if "status" in report.fields)
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
+    def read(self, line: Line) -> Iterator[AnyReport]:
         text = line.text
         if match := _TRACE.search(text):
             words = (word for pattern in _TRACE_WORDS if (word := pattern.search(match["rest"])))
             yield _report(line, _numbers({**match.groupdict(), **{k: v for w in words for k, v in w.groupdict().items()}}))
         elif match := _HEAD.search(text):
-            yield from self._begin(_CONSOLE, line, _numbers(match.groupdict()))
+            yield from self._begin(_CONSOLE, _report(line, _numbers(match.groupdict())), line)
         elif match := _AMD_HEAD.search(text):
-            yield from self._begin(_AMD, line, _amd(match))
+            yield from self._begin(_AMD, _report(line, _amd(match)), line)
         elif match := _MCELOG.match(text):
-            yield from self._begin(_PROGRAM, line, _numbers(match.groupdict()))
+            yield from self._begin(_PROGRAM, _report(line, _numbers(match.groupdict())), line)
         else:
             self._more(line)
-        yield from (report for report in self._drafts.stale(line.number) if "status" in report.fields)
 
-    def _begin(self, kind: str, line: Line, fields: dict[str, str]) -> Iterator[AnyReport]:
-        ended = self._drafts.begin(kind, _report(line, fields), line.number)
-        if ended is not None and "status" in ended.fields:
-            yield ended
+    def whole(self, draft: BankText) -> BankText | None:
+        return draft if "status" in draft.fields else None
 
     def _more(self, line: Line) -> None:
         for kind, found in ((_CONSOLE, _tail(line.text)), (_AMD, _amd_tail(line.text)), (_PROGRAM, _mcelog(line.text))):

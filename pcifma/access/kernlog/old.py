@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pcifma.access.kernlog.grammar import Drafts, words
+from pcifma.access.kernlog.grammar import Drafting, words
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.name import bit_of, severity_of, side_of
 from pcifma.access.kernlog.report import AerError, AnyReport, PrintedBit
@@ -27,26 +27,19 @@ _DWORDS = re.compile(r"\s{0,4}(?:[0-9a-f]{8} ){3}[0-9a-f]{8}\s*$")
 _NOWHERE = Bdf(0, 0, 0, 0)
 
 
-class Old:
+class Old(Drafting[str, AerError]):
     """Grammar of those blocks. Two CPUs never print them at once: the service has one thread."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, AerError] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return (_whole(report) for report in self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from (_whole(report) for report in self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         if line.text.startswith(_START):
             blank = AerError(line=line.number, boot_ns=line.boot_ns, wall_ns=line.wall_ns, bdf=_NOWHERE, origin="old")
-            if ended := self._drafts.begin("", blank, line.number):
-                yield _whole(ended)
+            yield from self._begin("", blank, line)
         elif draft := self._drafts.get(""):
             self._drafts.update("", _continued(draft, line.text), line.number)
+
+    def whole(self, draft: AerError) -> AerError:
+        first = next((p.bit for p in draft.printed if p.first), None)
+        return replace(draft, side=side_of(draft.severity) if draft.severity else None, first_error=first)
 
 
 def _continued(draft: AerError, text: str) -> AerError:
@@ -74,8 +67,3 @@ def _row(draft: AerError, key: str, value: str) -> AerError:
     if bit is None:
         return draft
     return replace(draft, printed=(*draft.printed, PrintedBit(bit, key, value == "First")), multiple=draft.multiple or value == "Multiple")
-
-
-def _whole(draft: AerError) -> AerError:
-    first = next((p.bit for p in draft.printed if p.first), None)
-    return replace(draft, side=side_of(draft.severity) if draft.severity else None, first_error=first)

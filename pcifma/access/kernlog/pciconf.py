@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pcifma.access.kernlog.grammar import Drafts
+from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.name import bit_of
 from pcifma.access.kernlog.report import AnyReport, RegisterText
@@ -62,23 +62,12 @@ class _Block:
     key: str = ""
 
 
-class Pciconf:
+class Pciconf(Drafting[str, _Block]):
     """Grammar of pciconf's listing: a line for the device, then indented ones. An excerpt may lack the first."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, _Block] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return _whole(self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from _whole(self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         if match := _DEVICE.match(line.text):
-            ended = self._drafts.begin("", _named(line, match), line.number)
-            yield from _whole(iter([ended] if ended else []))
+            yield from self._begin("", _named(line, match), line)
             return
         block = self._drafts.get("")
         if block is None and (_CAPABILITY.match(line.text) or _ERRORS.match(line.text)):
@@ -87,6 +76,22 @@ class Pciconf:
         if block is not None:
             _add(block, line.text)
             self._drafts.update("", block, line.number)
+
+    def whole(self, draft: _Block) -> RegisterText | None:
+        if not (draft.words or draft.counts):
+            return None
+        return RegisterText(
+            line=draft.line.number,
+            tool="pciconf",
+            bdf=draft.bdf,
+            title=draft.title,
+            vendor=draft.vendor,
+            device=draft.device,
+            port_type=draft.port_type,
+            words=draft.words,
+            known=draft.known,
+            counts=draft.counts,
+        )
 
 
 def _named(line: Line, match: re.Match[str]) -> _Block:
@@ -132,20 +137,3 @@ def _bit(key: str, name: str) -> int | None:
     if key == "PCI-e errors":
         return _DEVICE_STATUS.get(name)
     return bit_of(name, "correctable" if key == "Corrected" else "uncorrectable")
-
-
-def _whole(drafts: Iterator[_Block]) -> Iterator[RegisterText]:
-    for block in drafts:
-        if block.words or block.counts:
-            yield RegisterText(
-                line=block.line.number,
-                tool="pciconf",
-                bdf=block.bdf,
-                title=block.title,
-                vendor=block.vendor,
-                device=block.device,
-                port_type=block.port_type,
-                words=block.words,
-                known=block.known,
-                counts=block.counts,
-            )

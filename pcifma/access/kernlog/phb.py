@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pcifma.access.kernlog.grammar import Drafts
+from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.report import AnyReport, PhbDiag
 
@@ -54,37 +54,35 @@ class _Diag:
     values: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-class Phb:
+class Phb(Drafting[str, _Diag]):
     """Grammar of host bridge diagnostics. The kernel's rows have no address, so one bridge is under way at a time."""
 
-    def __init__(self) -> None:
-        self._drafts: Drafts[str, _Diag] = Drafts()
-
-    def oldest(self) -> int | None:
-        return self._drafts.oldest()
-
-    def close(self) -> Iterator[AnyReport]:
-        return _whole(self._drafts.all())
-
-    def feed(self, line: Line) -> Iterator[AnyReport]:
-        yield from _whole(self._drafts.stale(line.number))
+    def read(self, line: Line) -> Iterator[AnyReport]:
         if match := _START.search(line.text):
             # PHB3 and P7IOC are numbered in hexadecimal, PHB4 and later in decimal (pci.c of powernv).
             kind = match["kind"]
             base = 16 if kind in ("P7IOC", "PHB3") or not match["number"].isdecimal() else 10
-            yield from self._begin("kernel", _Diag(line, kind, int(match["number"], base)))
+            yield from self._begin("kernel", _Diag(line, kind, int(match["number"], base)), line)
         elif match := _SKIBOOT.search(line.text):
             key = f"skiboot {match['number']}"
             if self._drafts.get(key) is None:
-                yield from self._begin(key, _Diag(line, "PHB", int(match["number"], 16)))
+                yield from self._begin(key, _Diag(line, "PHB", int(match["number"], 16)), line)
             self._place(key, match["name"], int(match["word"], 16), line.number)
         elif (draft := self._drafts.get("kernel")) and (match := _ROW.search(line.text)) and len(draft.values) < _ROWS:
             draft.values[match["name"]] = tuple(int(w, 16) for w in match["words"].split())
             self._drafts.update("kernel", draft, line.number)
 
-    def _begin(self, key: str, diag: _Diag) -> Iterator[PhbDiag]:
-        ended = self._drafts.begin(key, diag, diag.line.number)
-        return _whole(iter([ended] if ended else []))
+    def whole(self, draft: _Diag) -> PhbDiag | None:
+        if not draft.values:
+            return None
+        return PhbDiag(
+            line=draft.line.number,
+            boot_ns=draft.line.boot_ns,
+            wall_ns=draft.line.wall_ns,
+            kind=draft.kind,
+            number=draft.number,
+            values=dict(draft.values),
+        )
 
     def _place(self, key: str, name: str, word: int, line: int) -> None:
         draft = self._drafts.get(key)
@@ -95,16 +93,3 @@ class Phb:
             held[index] = word
             draft.values[row] = tuple(held)
         self._drafts.update(key, draft, line)
-
-
-def _whole(drafts: Iterator[_Diag]) -> Iterator[PhbDiag]:
-    for draft in drafts:
-        if draft.values:
-            yield PhbDiag(
-                line=draft.line.number,
-                boot_ns=draft.line.boot_ns,
-                wall_ns=draft.line.wall_ns,
-                kind=draft.kind,
-                number=draft.number,
-                values=dict(draft.values),
-            )
