@@ -8,7 +8,7 @@ from dataclasses import replace
 from pcifma.access.mca.hypercall import Hypercall, Virq
 from pcifma.access.mca.merge import Merger, reported
 from pcifma.access.mca.processor import Processors, processors
-from pcifma.access.mca.stream import TRACEPOINT, optional
+from pcifma.access.mca.tracepoint import TRACEPOINT, optional
 from pcifma.access.seam import Host, Record
 from pcifma.errors import SourceError
 

@@ -12,16 +12,15 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from pcifma.access.event_trace import EventTrace, Wanted, opened
+from pcifma.access.event_trace import Wanted, opened
 from pcifma.access.mca.mcelog import DEVICE, Mcelog
 from pcifma.access.mca.merge import Merger
 from pcifma.access.mca.processor import Processors, processors
 from pcifma.access.mca.telemetry import Reported, parse
+from pcifma.access.mca.tracepoint import TRACEPOINT, optional
 from pcifma.access.mca.virq import interrupts
 from pcifma.access.seam import MCE_RECORD, Host, Record
-from pcifma.errors import SourceError
 
-TRACEPOINT = Wanted(MCE_RECORD, "mce/mce_record", "mce", "machine checks")
 _SYMBOL = re.compile(r"\b(convert_log(?:\.[\w.]+)?)$", re.MULTILINE)
 _FIELDS = "mi=@g_mi:x64[64] mi2=@g_mi+512:x64[32]"
 _INTERRUPT_LOOKS = 5  # /proc/interrupts of a large machine takes a while: not at every look
@@ -118,16 +117,6 @@ def words_of(record: Record) -> list[Reported]:
 def _probe(host: Host) -> Wanted | None:
     found = _SYMBOL.search((host.read("/proc/kallsyms") or b"").decode("ascii", "replace"))
     return None if found is None else Wanted("mca", "", "mca", "Xen's telemetry", f"{found[1]} {_FIELDS}")
-
-
-def optional(wanted: Wanted | None) -> EventTrace | None:
-    """*wanted*, listened to; None where it cannot be."""
-    if wanted is None:
-        return None
-    try:
-        return opened(wanted)
-    except (SourceError, ValueError):
-        return None
 
 
 def _whose(host: Host) -> Processors:
