@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from pcifma.access.clock import EPOCH_2000_NS, SimulatedClock
-from pcifma.access.seam import Host, Record
+from pcifma.access.host import NoHost
+from pcifma.access.seam import Host
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ena, ereport_uuid, utc
 from pcifma.event.value import PayloadValue
@@ -33,23 +34,6 @@ _PATIENCE_NS = 600 * _SECOND
 _MODULE = "bench"
 
 
-class _NoHost:
-    def read(self, path: str) -> bytes | None:
-        return None
-
-    def entries(self, path: str) -> tuple[str, ...]:
-        return ()
-
-    def link(self, path: str) -> str | None:
-        return None
-
-    def why(self, path: str) -> str:
-        return "absent"
-
-    def stream(self, name: str) -> Iterator[Record]:
-        return iter(())
-
-
 class _Serd:
     def __init__(self, state: SerdState, now_ns: int) -> None:
         self._state, self._now_ns = state, now_ns
@@ -68,7 +52,7 @@ class Bench:
         """Open *plugin* with its properties at their defaults."""
         self._registration = registration(plugin)
         self.fabric = fabric
-        self.host: Host = _NoHost()
+        self.host: Host = NoHost()
         self._clock = SimulatedClock()
         self._docket = Docket(host="bench", clock=self._clock, committed=lambda: 0, target_of=lambda device: device)
         self._now_ns = 0
