@@ -13,6 +13,8 @@ from pcifma.fabric.label import slots
 from pcifma.fabric.sighting import Sighting, sight
 from pcifma.regs.bdf import Bdf
 
+_FOR_NOW = frozenset({"asleep", "gone", "busy", "slow", "read"})
+
 
 def build(machine: Machine) -> Fabric:
     """Look at every Function of *machine* once and connect them. What cannot be read stays in, with `unread` and a note."""
@@ -22,7 +24,7 @@ def build(machine: Machine) -> Fabric:
 def update(machine: Machine, before: Fabric, changed: Iterable[Bdf]) -> Fabric:
     """The fabric of *machine* now, given that only *changed* Functions (and new or vanished ones) differ from *before*.
 
-    A Function that fell asleep keeps what was known of it when it was awake.
+    A Function that does not answer now, as it sleeps or is in reset, keeps what was known of it when it did: it stays who it is.
     """
     again, known = set(changed), before.sightings
     every = sorted({*machine.configs, *machine.unread})
@@ -34,7 +36,7 @@ def update(machine: Machine, before: Fabric, changed: Iterable[Bdf]) -> Fabric:
 
 def _remembered(seen: Sighting, known: Sighting | None) -> Sighting:
     now = seen.function
-    if now.unread != "asleep" or known is None or not known.function.capabilities:
+    if now.unread not in _FOR_NOW or known is None or not known.function.capabilities:
         return seen
     if (now.vendor, now.device) != (known.function.vendor, known.function.device):
         return seen

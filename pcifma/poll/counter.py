@@ -15,11 +15,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import Snapshot, Target
-from pcifma.poll.ear import SERVICE_NS, News
+from pcifma.poll.ear import COUNTER, SERVICE_NS, News
 from pcifma.poll.latched import Baseline
 from pcifma.regs.table import Location
 
-COUNTER = "counter"
 _MARK = "#"
 
 Facts = Mapping[str, bytes | None]

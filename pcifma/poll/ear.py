@@ -4,7 +4,8 @@ One error seen two ways is one ereport. The kernel says what it found, and then 
 
     record, then a look that sees the bit   one ereport, sources poll and the stream
     record, and the bit is clear already    one ereport, from the stream alone
-    a look that sees the bit, then record   the record adds nothing, if it comes within the time that a handler may take
+    a look that sees the bit, then record   the record adds nothing, if it comes within the time that a handler may take: long while
+                                            the bit stands, or once the kernel has counted it, as it counts before it tells
     record of a severity, without a bit     the kernel could not read the Function: what its registers still show when it answers
                                             again, or else one ereport of that severity
 """
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from pcifma.plugin.loader import Plugin
 
 AER_EVENT, UEVENT = "aer_event", "uevent"
-# Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up.
+# Between the interrupt and the kernel's word of it lies a handler thread that a busy machine may hold up, and that itself waits up to
+# a minute for what the reset of a fatal error has cut off; meanwhile it serves nobody else behind its Root Port.
 HOLD_LOOKS = 10
 SERVICE_NS = 2_000_000_000
+RECOVERY_NS = 60_000_000_000
+COUNTER = "counter"
 # A storm must not take the daemon's memory, nor look like a plugin's flood: what is beyond is counted as lost.
 RECORDS_A_LOOK = 4096
 
@@ -161,6 +165,19 @@ class News(NamedTuple):
     read: bool = True
 
 
+class Expected(NamedTuple):
+    """What a look found at *since_ns*, and whose records, *left* of them, are yet to come; *counted*: the kernel has it in hand."""
+
+    since_ns: int
+    finding: Finding
+    left: int
+    counted: bool
+
+    def comes(self, at_ns: int, *, stands: bool) -> bool:
+        """True if a record of *at_ns* can be of it; *stands*: its bit has been set ever since."""
+        return at_ns - self.since_ns <= (RECOVERY_NS if stands or self.counted else SERVICE_NS)
+
+
 def streams_of(plugins: Iterable[Plugin]) -> tuple[str, ...]:
     """The streams that *plugins* ask for, each once."""
     return tuple(dict.fromkeys(stream for plugin in plugins for stream in plugin.manifest.streams))
@@ -172,8 +189,9 @@ class Ear:
     def __init__(self, host: Host, streams: Iterable[str]) -> None:
         self._host = host
         self._streams = tuple(dict.fromkeys(streams))
-        self._expected: dict[tuple[str, str, int], tuple[int, str]] = {}
+        self._expected: dict[tuple[str, str], Expected] = {}
         self._waiting: dict[Whose, list[Heard]] = {}
+        self._drained_ns = 0
 
     @property
     def listens(self) -> bool:
@@ -192,7 +210,9 @@ class Ear:
             if beyond := sum(1 for _ in records):
                 lost = Record(stream, {"lost": str(beyond), "reason": f"more than {RECORDS_A_LOOK} came in one look"}, now_ns)
                 found.setdefault(None, []).append(Heard(lost, None))
-        self._expected = {key: seen for key, seen in self._expected.items() if now_ns - seen[0] <= SERVICE_NS}
+        # By the time before this call: what it has drained may be from then.
+        self._expected = {key: one for key, one in self._expected.items() if self._drained_ns - one.since_ns <= RECOVERY_NS}
+        self._drained_ns = now_ns
         return found
 
     def hold(self, told: Iterable[Heard]) -> list[Heard]:
@@ -213,7 +233,9 @@ class Ear:
         a bit speaks of what is new in the register.
         """
         kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
-        seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and (identity, row.register, row.bit) not in self._expected)
+        evidence = [one.finding.evidence for (whose, _), one in self._expected.items() if whose == identity]
+        awaited = {one.bit for one in evidence if is_kept(one.location)}
+        seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and row.bit not in awaited)
         found: list[Heard] = []
         burst = False
         for one in told:
@@ -233,7 +255,7 @@ class Ear:
         """What is new about *finding*; None if nothing. *saying* are the records that say it, *read*: the register shows the bit,
         *stands*: it did at the last look.
         """
-        if saying and self._is_expected(identity, finding):
+        while saying and self._is_expected(identity, finding, saying[0].record.boot_ns, stands=read and stands):
             del saying[0]
         new_in_register = read and (finding.count > 1 or not stands)
         if not saying:
@@ -241,20 +263,27 @@ class Ear:
         sources = (*(("poll",) if new_in_register else ()), *dict.fromkeys(one.record.stream for one in saying))
         return News(finding._replace(count=max(finding.count, len(saying))), plugin, sources, tuple(saying), read)
 
-    def expect(self, identity: str, finding: Finding, now_ns: int) -> None:
-        """A look has found what *finding* says, and no record has come for it yet."""
-        evidence = finding.evidence
-        if self._streams and evidence.location in (_UE, _CE):
-            self._expected[identity, str(evidence.location), evidence.bit] = (now_ns, finding.severity)
+    def expect(self, identity: str, news: News, now_ns: int) -> None:
+        """A look has found *news*: the records that have not come for it yet will."""
+        counted = COUNTER in news.sources
+        left = news.finding.count - len(news.heard) if counted else int(not news.heard)
+        if self._streams and left > 0 and (counted or news.finding.evidence.location in (_UE, _CE)):
+            self._expected[identity, news.finding.class_] = Expected(now_ns, news.finding, left, counted)
 
-    def _is_expected(self, identity: str, finding: Finding) -> bool:
-        # True, once, if a look found it just before its record came; a record of a severity speaks of any error of it.
-        evidence = finding.evidence
-        key = (identity, str(evidence.location), evidence.bit)
-        if evidence.location == _DEVICE_STATUS:
-            ours = (known for known, (_, severity) in self._expected.items() if (known[0], severity) == (identity, finding.severity))
+    def _is_expected(self, identity: str, finding: Finding, at_ns: int, *, stands: bool) -> bool:
+        # True, as often as a look found it before its record came; a record of a severity speaks of any error of it.
+        key = (identity, finding.class_)
+        if finding.evidence.location == _DEVICE_STATUS:
+            ours = (known for known, one in self._expected.items() if (known[0], one.finding.severity) == (identity, finding.severity))
             key = next(ours, key)
-        return self._expected.pop(key, None) is not None
+        one = self._expected.get(key)
+        if one is None or not one.comes(at_ns, stands=stands):
+            return False
+        if one.left > 1:
+            self._expected[key] = one._replace(left=one.left - 1)
+        else:
+            del self._expected[key]
+        return True
 
 
 def timed(event: Ereport, news: News, when: Moment) -> Ereport:

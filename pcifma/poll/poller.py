@@ -102,6 +102,7 @@ class Poller:
             old = known.pop((target.subject.identity, target.subject.target), None)
             if old is not None:
                 target.unread = old.unread
+                target.heard = old.heard
                 self._unread.note(target)
             if old is not None and old.plan == target.plan:
                 target.inherit(old)
@@ -191,18 +192,21 @@ class Poller:
             changed, reads = rota.changed(look.when.boot_ns, SLOW if slow else FAST, facts=slow)
             found |= changed
             look.reads += reads
-        return sorted(found - rota.asleep)
+        return sorted(found - (rota.asleep - rota.spoken_of(told)))
 
     def _examine(self, index: int, look: Look, told: Sequence[Heard] = ()) -> None:
         target = self._rota.targets[index]
+        if index in self._rota.asleep:
+            self._hear(target, look, told)
+            return
         got = take(self.machine, target.subject.target, target.plan)
         look.reads += got.reads
         self._rota.done(index)
         if got.unread:
             target.looked = True
+            self._rota.forget(index)
             self._unread.mark(target, self._unread.reason(target, got.unread), look)
-            if told := self._ear.hold(told):  # the kernel knows more of what is gone than can be read
-                self._settlement.settle(target, Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, {}), look, told)
+            self._hear(target, look, told)
             return
         if got.short or (target.subject.function is not None and target.subject.function.unread == "short"):
             self._unread.mark(target, "short", look)
@@ -216,6 +220,19 @@ class Poller:
         self._settlement.settle(target, now, look, told)
         if not self._once:
             self._remember(index, now, look)
+
+    def _hear(self, target: Watched, look: Look, told: Sequence[Heard]) -> None:
+        # The kernel knows more of what sleeps or is gone than can be read, and has counted what it tells.
+        told = self._ear.hold(told)
+        if not told:
+            return
+        facts = self._facts.of(target.subject, target.counting())
+        now = Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, {}, facts)
+        self._settlement.settle(target, now, look, told)
+        if target.before is not None:
+            target.before = target.before._replace(facts={**target.before.facts, **facts})
+        else:
+            target.heard = now
 
     def _remember(self, index: int, now: Snapshot, look: Look) -> None:
         target = self._rota.targets[index]

@@ -1,8 +1,8 @@
 """The rota: which targets of one fabric a look has to examine.
 
     new, or asked for ───────────────────────────────────────┐
-    a record speaks of it ───────────────────────────────────┤
     has woken ───────────────────────────────────────────────┼── does it sleep? ──no──> due
+    a record speaks of it ───────────────────────────────────┤                └─ yes ──> due for its records, and not read
     a held watch has ripened ────────────────────────────────┤
     a word of its tiers (fast, saturated, slow) has changed ─┤
     slow: a fact has changed ────────────────────────────────┘
@@ -70,8 +70,11 @@ class Rota:
 
     def named(self, woken: set[int], told: Mapping[Whose, object]) -> set[int]:
         """Who is due without a read: *woken*, asked for, or spoken of by a record."""
-        found = woken | self._unlooked
-        return found | {i for i, target in enumerate(self.targets) if target.whose in told} if told else found
+        return woken | self._unlooked | self.spoken_of(told)
+
+    def spoken_of(self, told: Mapping[Whose, object]) -> set[int]:
+        """Whom the records of *told* speak of."""
+        return {i for i, target in enumerate(self.targets) if target.whose in told} if told else set()
 
     def changed(self, now_ns: int, tiers: Iterable[str], *, facts: bool) -> tuple[set[int], int]:
         """Who is due because something has changed, by boot time *now_ns*; and how many reads it took to know."""
@@ -98,6 +101,11 @@ class Rota:
             triage.note(index, target)
         if target.is_saturated() != saturated:
             self._triage.pop("saturated", None)
+
+    def forget(self, index: int) -> None:
+        """The target could not be looked at whole: whatever its tiers read next is a change."""
+        for triage in self._triage.values():
+            triage.forget(index)
 
     def _facts_changed(self, target: Watched) -> bool:
         before = target.before

@@ -55,7 +55,7 @@ class Settlement:
         records: list[News] = []
         counters: set[tuple[str, int]] = set()
         uncleared: set[str] = set()
-        before = target.before or self._remembered(target, look.when)
+        before = target.before or target.heard or self._remembered(target, look.when)
         for snapshot, finding, plugin in _sightings(target, shown, before):
             key = (str(finding.evidence.location), finding.evidence.bit)
             counters |= {key} if target.plan.counting and target.counts(finding.evidence.location) else set()
@@ -120,10 +120,9 @@ class Settlement:
             finding = target.told(described(one.finding, word))
             event = maker.ereport(finding, subject, seen, occurrence=occurrence, plugin=one.plugin, sources=one.sources)
             look.ereports.append(timed(event, one, look.when) if one.heard else event)
+            self._ear.expect(subject.identity, one, look.when.boot_ns)
             if one.read:
                 look.evidence.append((event.uuid, evidence))
-                if not one.heard:
-                    self._ear.expect(subject.identity, one.finding, look.when.boot_ns)
             elif not blind or isinstance(evidence.location, str):  # else the bit may be set still, and is no news when it shows
                 self._latched.drop(subject.identity, str(evidence.location), evidence.bit)
         maker.snapshot += 1

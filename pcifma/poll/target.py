@@ -50,14 +50,16 @@ class Watcher(NamedTuple):
 class Watched:
     """One target, its watches and its plan. *since*: boot time (ns) at which a held watch became true, *ripe* when it was last looked
     at for that. *unread*: why it was not read last time, and then *left_ns*, the wall time of the last look that read it. *whole_ns*:
-    wall time of its last snapshot. *rebased*: the next one is a new baseline.
+    wall time of its last snapshot. *rebased*: the next one is a new baseline. *heard*: its counters when a record spoke of it and it
+    had not been read yet.
     """
 
-    __slots__ = ("before", "left_ns", "looked", "plan", "rebased", "ripe", "since", "subject", "unread", "watches", "whole_ns")
+    __slots__ = ("before", "heard", "left_ns", "looked", "plan", "rebased", "ripe", "since", "subject", "unread", "watches", "whole_ns")
 
     def __init__(self, subject: Subject, watches: list[tuple[Watcher, Watch]], plan: Plan) -> None:
         self.subject, self.watches, self.plan = subject, watches, plan
         self.before: Snapshot | None = None
+        self.heard: Snapshot | None = None
         self.since: dict[Location, int] = {}
         self.ripe: dict[Location, int] = {}
         self.unread = ""
@@ -85,7 +87,7 @@ class Watched:
         """Go on from *old*, the same target in the fabric before."""
         self.before, self.since, self.ripe = old.before, old.since, old.ripe
         self.unread, self.left_ns, self.whole_ns, self.looked = old.unread, old.left_ns, old.whole_ns, old.looked
-        self.rebased = old.rebased
+        self.rebased, self.heard = old.rebased, old.heard
 
     def told(self, finding: Finding) -> Finding:
         """*finding* as it is published: after a repair it is part of the new baseline, and no error that came since."""
@@ -136,6 +138,10 @@ class Watched:
         new = [at for at, hold in held if at in self.since and now_ns - self.ripe.get(at, self.since[at]) >= hold * 1e9]
         self.ripe |= dict.fromkeys(new, now_ns)
         return bool(new)
+
+    def counting(self) -> tuple[str, ...]:
+        """The facts that are counters."""
+        return tuple(dict.fromkeys(path for _, watch in self.watches if watch.when == "count" for path in watch.facts))
 
     def counts(self, location: Location | str) -> bool:
         """True if *location*, a register or a fact, is a counter."""

@@ -59,6 +59,11 @@ class Triage:
         for index in self._by_owner.get(owner, ()):
             self._last[index] = _seen(self._entries[index], target)
 
+    def forget(self, owner: int) -> None:
+        """*owner* could not be looked at whole: whatever it answers next is a change, also what was seen just before."""
+        for index in self._by_owner.get(owner, ()):
+            self._last[index] = None
+
     def changed(self) -> list[int]:
         """Read every entry; the owners (each once, in order) with a difference."""
         now = self._read()

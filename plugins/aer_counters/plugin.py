@@ -75,9 +75,10 @@ def _bits(register: Register) -> dict[str, int]:
 
 
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
-    """The files of each Function that the kernel counts for."""
+    """The files of each Function that the kernel counts for; of one that cannot be read, as it sleeps, sysfs alone says whether."""
     for function in fabric:
-        if function.offset_of(AER.name) is not None and host.read(f"/sys/bus/pci/devices/{function.bdf}/aer_dev_correctable") is not None:
+        may_have = function.offset_of(AER.name) is not None or (function.unread and not function.capabilities)
+        if may_have and host.read(f"/sys/bus/pci/devices/{function.bdf}/aer_dev_correctable") is not None:
             facts = _ROOT_FACTS if function.dev_type in ROOT_TYPES else _DEVICE_FACTS
             yield Watch(Target.function(function.bdf), when="count", facts=facts)
 

@@ -85,10 +85,14 @@ _CED, _NFED, _FED, _URD = 1, 2, 4, 8
 
 
 def watches(fabric: Fabric, host: Host) -> Iterable[Watch]:
-    """Device Status of every PCI Express Function, and behind it whatever AER it has."""
+    """Device Status of every PCI Express Function, and behind it whatever AER it has. Of one that cannot be read, as it sleeps, the
+    kernel's records tell all the same.
+    """
     for function in fabric:
         if function.dev_type is not None:
             yield from _watches_of(function)
+        elif function.unread and not function.capabilities:
+            yield Watch(Target.function(function.bdf), tier="event")
 
 
 def _watches_of(function: Function) -> Iterator[Watch]:

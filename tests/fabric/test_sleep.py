@@ -6,8 +6,10 @@ import pytest
 from support.fabric import at, endpoint, root_port
 from support.host import FactHost, machine_of
 
+from pcifma.access.image import ImageSpace
 from pcifma.access.seam import Machine
 from pcifma.fabric.build import build, update
+from pcifma.fabric.fmri import identity
 
 CARD = "0000:01:00.0"
 SYSFS = f"/sys/bus/pci/devices/{CARD}"
@@ -65,6 +67,26 @@ def test_function_that_falls_asleep_stays_what_it_was() -> None:
     later = update(asleep(power_state="D3cold"), awake, [at(CARD)])
     assert later.id == awake.id
     assert (later[at(CARD)].unread, later[at(CARD)].dev_type) == ("asleep", 0)
+
+
+@pytest.mark.parametrize("bytes_read", [b"\xff" * 4096, b"\x01\x00" + b"\xff" * 4094], ids=["all ones", "not ready"])
+def test_function_in_reset_stays_who_it_is(bytes_read: bytes) -> None:
+    found = machine_of(root_port("0000:00:03.0", 1, 1, slot=7), endpoint(CARD), host=FactHost(FACTS), kind="live")
+    before = build(found)
+    reset = found.but(configs={**found.configs, at(CARD): ImageSpace(at(CARD), {0: bytes_read})})
+    later = update(reset, before, [at(CARD)])
+    assert later[at(CARD)].unread in ("gone", "busy")
+    assert (later.id, identity(later, later[at(CARD)])) == (before.id, identity(before, before[at(CARD)]))
+
+
+def test_port_in_reset_keeps_the_slot_of_what_is_below() -> None:
+    port = "/sys/bus/pci/devices/0000:00:03.0"
+    ids = {f"{port}/vendor": b"0x8086", f"{port}/device": b"0x3420"}
+    found = machine_of(root_port("0000:00:03.0", 1, 1, slot=7), endpoint(CARD), host=FactHost(FACTS | ids), kind="live")
+    before = build(found)
+    reset = found.but(configs={bdf: ImageSpace(bdf, {0: b"\xff" * 4096}) for bdf in found.configs})
+    later = update(reset, before, found.configs)
+    assert identity(later, later[at(CARD)]) == identity(before, before[at(CARD)])
 
 
 def test_another_card_in_the_same_place_does_not_inherit() -> None:

@@ -9,8 +9,9 @@ from support.board import CORRECTABLE, DEVICE_STATUS, END, UNCORRECTABLE, board
 from support.machine import Bench, bench
 from support.source import MadeSource
 
+from pcifma.access.seam import Record
 from pcifma.event.value import FABRIC_CLASS
-from pcifma.fabric.build import build
+from pcifma.fabric.build import build, update
 from pcifma.plugin import Bdf, Evidence, Finding, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin
 from pcifma.poll.counter import counted, restored
@@ -136,3 +137,62 @@ def test_masked_bit_is_none_that_the_kernel_counts(on: Bench) -> None:
     look(of, on, 0)
     look(of, on, 1, bit=True)
     assert told(look(of, on, 30, count=1)) == [(1, ["counter"])]
+
+
+def aer_event(at_s: float) -> Record:
+    fields = {"dev_name": END, "status": "0x40", "severity": "2", "tlp_header_valid": "0"}
+    return Record("aer_event", fields, int(at_s * SECOND))
+
+
+def listening(on: Bench) -> Poller:
+    counter = MadeSource([Watch(TARGET, when="count", facts=(FACT,))], risen)
+    return Poller(on.machine, build(on.machine), [*builtin(("pcie_aer", "aer_listen")), counter], streams=("aer_event",))
+
+
+def test_record_that_was_made_in_time_may_be_read_late(on: Bench) -> None:
+    of = listening(on)
+    look(of, on, 0)
+    assert told(look(of, on, 1, bit=True)) == [(1, ["poll"])]
+    on.facts.records.append(aer_event(2.9))
+    assert told(look(of, on, 4, bit=False)) == []
+
+
+def test_record_of_what_was_counted_before_may_come_late(on: Bench) -> None:
+    of = listening(on)
+    look(of, on, 0)
+    assert told(look(of, on, 1, bit=True, count=2)) == [(2, ["poll", "counter"])]
+    on.facts.records += [aer_event(3.5), aer_event(4)]
+    assert told(look(of, on, 4, bit=False)) == []
+    on.facts.records.append(aer_event(6))
+    assert told(look(of, on, 2)) == [(1, ["aer_event"])]
+
+
+def test_record_between_two_that_were_counted_leaves_one_to_come(on: Bench) -> None:
+    of = listening(on)
+    look(of, on, 0)
+    on.facts.records.append(aer_event(0.5))
+    assert told(look(of, on, 1, count=2)) == [(2, ["aer_event", "counter"])]
+    on.facts.records.append(aer_event(5))
+    assert told(look(of, on, 5)) == []
+
+
+def test_count_alone_is_told_once_with_the_record_that_follows(on: Bench) -> None:
+    of = listening(on)
+    look(of, on, 0)
+    assert told(look(of, on, 31, count=1)) == [(1, ["counter"])]
+    on.facts.records.append(aer_event(31.1))
+    assert told(look(of, on, 1)) == []
+
+
+def test_sleeper_that_a_record_spoke_of_counts_nothing_twice_when_it_wakes(on: Bench) -> None:
+    of = listening(on)
+    look(of, on, 0)
+    card, sysfs = of.fabric[TARGET.bdf], f"/sys/bus/pci/devices/{END}"
+    ids = {f"{sysfs}/vendor": b"%#x" % card.vendor, f"{sysfs}/device": b"%#x" % card.device}
+    on.facts.files |= {**ids, f"{sysfs}/power_state": b"D3cold\n"}
+    of.update(update(on.machine, of.fabric, [TARGET.bdf]))
+    on.facts.records.append(aer_event(0.5))
+    heard = look(of, on, 1, count=1)
+    assert [e.sources for e in heard.ereports if e.class_.endswith("btlp")] == [["aer_event", "counter"]]
+    on.facts.files[f"{sysfs}/power_state"] = b"D0\n"
+    assert told(look(of, on, 40)) == []

@@ -184,3 +184,21 @@ def test_lost_records_are_said(tmp_path: Path) -> None:
 )
 def test_record_out_of_form_is_passed_over(fields: dict[str, str]) -> None:
     assert heard(Record("aer_event", fields, 0)) is None
+
+
+def test_record_of_a_sleeper_is_told_and_the_sleeper_left_alone(tmp_path: Path) -> None:
+    asleep = f'sleep: {{"{CARD}": D3cold}}, latch: {{"{CARD}": {{"{UE}": {POISONED:#x}, "CAP_EXP+a.w": 0x2}}}}'
+    found = events(tmp_path, f"at: 1500ms, {asleep}", f"at: 3500ms, {EVENT}", f'at: 5500ms, wake: ["{CARD}"]', "at: 9s")
+    assert [one for one in told(found) if one[0] != "ereport.pcifma.unread"] == [("tl.ptlp", ["aer_event"], 1)]
+    assert {e.payload["reason"] for e in found if e.class_ == "ereport.pcifma.unread"} == {"asleep"}
+
+
+def test_record_of_a_function_that_sleeps_from_the_start_is_told(tmp_path: Path) -> None:
+    steps = f'at: 0s, sleep: {{"{CARD}": D3cold}}', f"at: 3500ms, {EVENT}", f"at: 5500ms, {INACCESSIBLE}", "at: 20s"
+    found = events(tmp_path, *steps)
+    assert [one for one in told(found) if one[0] != "ereport.pcifma.unread"] == [("tl.ptlp", ["aer_event"], 1), ("fatal", ["aer_event"], 1)]
+
+
+def test_record_of_a_bit_that_has_stood_since_a_look_may_come_late(tmp_path: Path) -> None:
+    found = events(tmp_path, f"at: 900ms, {latch(POISONED)}", f"at: 9s, {EVENT}", f"at: 15s, {EVENT}")
+    assert told(found) == [("tl.ptlp", ["poll"], 1), ("tl.ptlp", ["aer_event"], 1)]

@@ -26,7 +26,7 @@ from support.source import MadeSource
 from pcifma.access.seam import ConfigSpace, Host
 from pcifma.event.ereport import Ereport
 from pcifma.event.value import FABRIC_CLASS
-from pcifma.fabric.build import build
+from pcifma.fabric.build import build, update
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import Evidence, Finding, Location, Snapshot, Target, Watch
 from pcifma.plugin.loader import builtin
@@ -226,6 +226,35 @@ def test_function_that_vanishes_while_it_is_read_has_no_error(on: Bench, answers
     on.space(END).answers = None
     found = bits(next_look(of, on, 2))
     assert [cls for _, cls in found if cls != "pcifma.unread"] in ([], ["io.pciex.tl.mtlp"])
+
+
+@pytest.mark.parametrize("answers", range(1, 9))
+def test_function_that_vanishes_while_it_is_read_is_told_of_once_when_it_is_back(on: Bench, answers: int) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 0x0004, 2)
+    on.space(END).put(UNCORRECTABLE, 0x40000, 4)
+    on.space(END).answers = answers
+    found = bits(next_look(of, on))
+    on.space(END).answers = None
+    found += bits(next_look(of, on)) + bits(next_look(of, on))
+    assert [cls for _, cls in found if cls != "pcifma.unread"] == ["io.pciex.tl.mtlp"]
+
+
+def test_function_in_reset_while_the_fabric_is_made_anew_goes_on_as_it_was(on: Bench) -> None:
+    sysfs = f"/sys/bus/pci/devices/{END}"
+    of = poller(on)
+    card = of.fabric[Bdf.parse(END)]
+    on.facts.files |= {f"{sysfs}/vendor": b"%#x" % card.vendor, f"{sysfs}/device": b"%#x" % card.device}
+    of.look()
+    on.space(END).answers = 0
+    of.update(update(on.machine, of.fabric, [card.bdf]))
+    assert [(e.device, e.payload["reason"]) for e in next_look(of, on).ereports] == [(END, "gone")]
+    on.space(END).answers = None
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    found = one(next_look(of, on))
+    assert (found.class_, found.first_look, found.not_before is None) == ("ereport.io.pciex.dl.btlp", False, False)
 
 
 def test_function_that_answers_again_is_read_at_the_next_look(on: Bench) -> None:
