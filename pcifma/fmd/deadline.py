@@ -2,7 +2,8 @@
 
     waiting ── read returns in time ──> next read
        └────── deadline passes ───────> that thread is left behind with that one read; another takes over the rest
-    left behind ── read returns at last ──> the thread ends; the Function is tried again after a back-off
+    left behind ── read returns at last ──> the thread ends; the Function is tried again after a back-off, or at once where it was
+                                            the kernel that held the read back (a reset)
 
 A config read can hang in the kernel for as long as a device is in reset, and nothing can interrupt it. So reads are made by
 threads that may be lost, one batch after another, and the caller waits for progress and not for the end. Every read is timed: a
@@ -27,23 +28,27 @@ from pcifma.regs.bdf import Bdf
 DEADLINE_S = 0.1  # a healthy read takes microseconds; a completion timeout 50 ms (PCIe Base Spec 7.5.3.16, default range)
 SLOW_NS = 1_000_000  # a read this long keeps a CPU with interrupts off for as long
 BRISK_NS = 2_000  # a read; when all together take longer than that and one slow one, they are timed one by one for a while
-SLOW_LIMIT = 3  # such reads in a row: one can be a system management interrupt
+SLOW_LIMIT = 3  # such reads, and none faster between them: one can be a system management interrupt
+APART_S = 0.5  # what is slow within so short a time counts once: on a crowded host all processors are gone for that long
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 10.0, 600.0
 SUSPICION = 3  # times in a row that a thread past its deadline is seen to sleep: once can be the interpreter's lock
 SPLIT = 8  # after the first lost thread the rest is read by so many: one dead bus must not cost a deadline for each Function
 
 Outcome = bytes | ReadError
+_KEPT_BACK = b"pci_wait_cfg"
 
 
 @dataclass(slots=True)
 class Health:
-    """How one Function's reads went. *lost*: a thread is left behind in one. *slow_reads*: slow ones in a row, *slow_total*: slow
-    and lost ones in all. *until_s*: no read before (monotonic time).
+    """How one Function's reads went. *lost*: a thread is left behind in one, *held*: by the kernel and not by the device. *slow_reads*:
+    slow ones in a row, the last counted at *slow_s*, *slow_total*: slow and lost ones in all. *until_s*: no read before (monotonic time).
     """
 
     bdf: Bdf
     lost: bool = False
+    held: bool = False
     slow_reads: int = 0
+    slow_s: float = -APART_S
     slow_total: int = 0
     until_s: float = 0.0
     back_off_s: float = 0.0
@@ -64,9 +69,12 @@ class Health:
 
     def timed(self, took_ns: int, now_s: float) -> bool:
         """Count a read that came back; True if the Function is left alone from now on."""
-        slow = took_ns >= SLOW_NS
-        self.slow_reads = self.slow_reads + 1 if slow else 0
-        self.slow_total += slow
+        if took_ns < SLOW_NS:
+            self.slow_reads = 0
+            return False
+        self.slow_total += 1
+        if now_s - self.slow_s >= APART_S:
+            self.slow_reads, self.slow_s = self.slow_reads + 1, now_s
         if self.slow_reads < SLOW_LIMIT:
             return False
         self.rest(now_s, SlowError)
@@ -214,7 +222,7 @@ class Readers:
 
     def _leave_behind(self, job: _Job, at: int) -> Health:
         health = job.wanted[at][0].health
-        job.lost, health.lost = health, True
+        job.lost, health.lost, health.held = health, True, _held(job.thread)
         health.slow_total += 1
         self.lost += 1
         self._uneasy.append(health)
@@ -282,7 +290,8 @@ class Readers:
 
     def _come_back(self, health: Health, now_s: float) -> bool:
         health.lost = False
-        health.rest(now_s, BusyError)
+        if not health.held:
+            health.rest(now_s, BusyError)
         self.lost -= 1
         return False
 
@@ -296,6 +305,15 @@ def _blocked(thread: int) -> bool:
             return file.read().rpartition(b") ")[2][:1] != b"R"
     except OSError:
         return True
+
+
+def _held(thread: int) -> bool:
+    # Where Linux keeps who reads configuration space while it resets a Function, or tests it (drivers/pci/access.c).
+    try:
+        with open(f"/proc/self/task/{thread}/wchan", "rb") as file:  # noqa: PTH123 - as above
+            return file.read() == _KEPT_BACK
+    except OSError:
+        return False
 
 
 def _files(wanted: Sequence[Wanted]) -> Files | None:

@@ -143,16 +143,40 @@ def test_back_off_doubles_up_to_its_limit() -> None:
 
 def test_slow_function_is_left_alone_after_several_slow_reads_in_a_row() -> None:
     health = Health(bdf(0))
-    for _ in range(SLOW_LIMIT - 1):
-        health.timed(SLOW_NS, 5.0)
-    health.timed(SLOW_NS - 1, 5.0)
-    assert health.refusal(5.0) is None
+    for second in range(SLOW_LIMIT - 1):
+        health.timed(SLOW_NS, second)
+    health.timed(SLOW_NS - 1, SLOW_LIMIT)
+    assert health.refusal(SLOW_LIMIT) is None
 
-    for _ in range(SLOW_LIMIT):
-        health.timed(SLOW_NS, 5.0)
+    for second in range(10, 10 + SLOW_LIMIT):
+        health.timed(SLOW_NS, second)
 
-    assert isinstance(health.refusal(5.0), SlowError)
-    assert health.refusal(5.0 + BACK_OFF_FIRST_S) is None
+    end = 9 + SLOW_LIMIT
+    assert isinstance(health.refusal(end), SlowError)
+    assert health.refusal(end + BACK_OFF_FIRST_S) is None
+
+
+def test_slow_reads_of_one_moment_are_the_computers_and_count_once() -> None:
+    health = Health(bdf(0))
+    for number in range(20):
+        health.timed(SLOW_NS, 5.0 + number / 100)
+    assert health.refusal(5.2) is None
+    assert health.slow_total == 20
+
+
+def test_function_that_the_kernel_was_resetting_is_read_again_at_once(gate: threading.Event) -> None:
+    readers = Readers(PATIENCE_S)
+    (space,) = guarded(readers, Space(gate=gate))
+    with pytest.raises(BusyError):
+        space.read(0, 2)
+    space.health.held = True
+    gate.set()
+    until_back(readers)
+    assert space.read(0, 2) == b"\xab\xcd"
+
+
+def test_thread_that_waits_for_something_else_is_not_held_by_a_reset() -> None:
+    assert not deadline._held(threading.get_native_id())
 
 
 def test_size_has_the_deadline_too(readers: Readers) -> None:

@@ -1,10 +1,15 @@
 """Which driver has a Function: given to vfio-pci or pciback, as for a guest, and handed back.
 
 vfio-pci wants an IOMMU: Machine(..., cmdline="intel_iommu=on", extra=IOMMU). pciback needs none until a domain takes the device.
+A Function that vfio-pci has and no guest uses falls asleep; `hold` uses it as a guest's VMM does.
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+
+from .initramfs import GUEST
 from .machine import Machine
 
 IOMMU = ("-device", "intel-iommu")
@@ -22,6 +27,16 @@ def bind(machine: Machine, name: str, driver: str) -> None:
         f"echo {driver} >{place}/driver_override && echo {address} >/sys/bus/pci/drivers_probe && "
         f"test {driver} = $(basename $(readlink {place}/driver)) || {{ dmesg | tail -3; false; }}"
     )
+
+
+def hold(machine: Machine, names: Sequence[str]) -> int:
+    """Open the Functions *names*, which vfio-pci has, for as long as the machine runs; returns the process that holds them."""
+    shutil.copy(GUEST / "hold.py", machine.share)
+    addresses = " ".join(machine.address(name) for name in names)
+    machine.check(f"rm -f /lab/hold.log; setsid python3 -I -S /lab/hold.py {addresses} >/lab/hold.log 2>&1 &")
+    wait = "for i in $(seq 150); do grep -q '^open' /lab/hold.log && exit 0; sleep .2; done; cat /lab/hold.log >&2; exit 1"
+    machine.check(wait)
+    return int(machine.check("pgrep -f /lab/hold.py | head -1"))
 
 
 def release(machine: Machine, name: str) -> None:

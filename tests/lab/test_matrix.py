@@ -51,7 +51,7 @@ def phase(*ereports: dict[str, Any], row: Row | None = None, standing: tuple[Err
     cell = Cell("plain", row or Row("nonfatal", (POISONED,)), "endpoint", "ep1")
     line = {"heard": dict.fromkeys(("correctable", "nonfatal", "fatal"), heard)}
     return Phase(
-        PLAIN, [cell], [frozenset(standing)], {DEVICE: line}, said={"kernel": [], "rasdaemon": [], "collectd": []},
+        PLAIN, [cell], [frozenset(standing)], [False], coverage={DEVICE: line}, said={"kernel": [], "rasdaemon": [], "collectd": []},
         ereports=list(ereports), address={"ep1": DEVICE, "rp1": "0000:00:01.0"},
     )  # fmt: skip
 
@@ -127,6 +127,7 @@ def test_report_without_a_name_answers_for_one_cell_and_all_of_it() -> None:
     of = phase(row=several)
     of.cells.append(Cell("plain", Row("fatal", (BY_NAME["DLP"],), True), "endpoint", "ep1"))
     of.standing.append(frozenset())
+    of.asleep.append(False)
     of.said["kernel"] = [Sighting(DEVICE, "fatal")]
     assert [outcome.kernel for outcome in judge(of).outcomes] == ["told", "told", "silent"]
 
@@ -141,6 +142,22 @@ def test_coverage_is_held_to_what_the_kernel_heard(heard: bool | None, said: boo
     of = phase(ereport("tl.ptlp"), heard=heard)
     of.said["kernel"] = [Sighting(DEVICE, "nonfatal", frozenset({POISONED}))] * said
     assert len(failures([judge(of)])) == wrong
+
+
+def test_kernel_that_names_one_of_several_messages_was_heard_by_coverage() -> None:
+    several = Row("several", (POISONED, BY_NAME["MALF_TLP"]), False)
+    of = phase(ereport("tl.ptlp"), ereport("tl.mtlp"), row=several, standing=several.errors, heard=True)
+    of.said["kernel"] = [Sighting(DEVICE, "nonfatal", frozenset({POISONED}))]
+    assert failures([judge(of)]) == []
+
+
+@pytest.mark.parametrize(("plan", "said", "verdict"), [([], False, "asleep"), (["poll"], False, "missed"), ([], True, "missed")])
+def test_error_of_a_sleeper_is_left_alone_only_where_nobody_spoke_of_it_and_coverage_said_so(plan: Any, said: bool, verdict: str) -> None:
+    of = phase()
+    of.asleep[0] = True
+    of.coverage[DEVICE] |= {"plan": plan, "why": [f"{DEVICE}: asleep (D3hot suspended), not woken"]}
+    of.said["kernel"] = [Sighting(DEVICE, "nonfatal", frozenset({POISONED}))] * said
+    assert judge(of).outcomes[0].pcifma == verdict
 
 
 def test_complete_control_breaks_the_table() -> None:

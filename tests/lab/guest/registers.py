@@ -2,6 +2,8 @@
 
 ["looks", SOCKET, N]                             until the daemon at SOCKET has looked N times more
 ["read", ADDRESS, OFFSET, WIDTH]                 a configuration register; null if it cannot be read
+["peek", ADDRESS, OFFSET, WIDTH]                 the same, but a Function that sleeps is left alone: "asleep"
+["power", ADDRESS, "on" or "auto"]               whether it may sleep
 ["write", ADDRESS, OFFSET, WIDTH, VALUE, MASK]   its bits of MASK
 ["served"]                                       until no thread of the AER service is at work: a recovery may wait for a minute
 
@@ -62,6 +64,15 @@ def read(address: str, offset: int, width: int) -> int | None:
     return int.from_bytes(data, "little") if len(data) == width else None
 
 
+def asleep(address: str) -> bool:
+    place = Path(f"/sys/bus/pci/devices/{address}")
+    return (place / "power/runtime_status").read_text().strip() in ("suspended", "suspending")
+
+
+def power(address: str, control: str) -> None:
+    Path(f"/sys/bus/pci/devices/{address}/power/control").write_text(control)
+
+
 def write(address: str, offset: int, width: int, value: int, mask: int) -> None:
     now = read(address, offset, width)
     if now is not None:
@@ -69,7 +80,7 @@ def write(address: str, offset: int, width: int, value: int, mask: int) -> None:
             os.pwrite(config.fileno(), (now & ~mask | value & mask).to_bytes(width, "little"), offset)
 
 
-found: list[int | None] = []
+found: list[int | str | None] = []
 with Path(sys.argv[1]).open() as steps:
     for verb, *rest in json.load(steps):
         if verb == "looks":
@@ -78,6 +89,10 @@ with Path(sys.argv[1]).open() as steps:
             served()
         elif verb == "read":
             found.append(read(*rest))
+        elif verb == "peek":
+            found.append("asleep" if asleep(rest[0]) else read(*rest))
+        elif verb == "power":
+            power(*rest)
         else:
             write(*rest)
 json.dump({"read": found, "ended_ns": time.time_ns()}, sys.stdout)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..error import LabError, Unavailable
 from .cell import every, pairwise
-from .mode import BOOTS, MODES
+from .mode import BOOTS, MODES, Mode
 from .result import Run, failures, render
 from .session import Answer, run
 from .verdict import judge
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="machines at a time")
     parser.add_argument("--boot", action="append", choices=sorted(BOOTS), help="only these machines")
+    parser.add_argument("--mode", action="append", choices=[mode.name for mode in MODES], help="only these modes")
     parser.add_argument("--write", type=Path, help="where the table goes; standard output if not given")
     parser.add_argument("--note", default="", help="a sentence for the head of the tables")
     parser.add_argument("--keep", type=Path, help="a directory for what each boot gave")
@@ -49,7 +50,7 @@ def main() -> int:
 def _child(given: argparse.Namespace) -> int:
     cells = (every if given.full else pairwise)(MODES, given.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        phases, versions = run([mode for mode in MODES if mode.boot == given.child], cells, Path(scratch))
+        phases, versions = run(_modes(given, given.child), cells, Path(scratch))
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     file = _file(given.keep, given.child)
     file.with_suffix(".new").write_bytes(pickle.dumps(Answer(phases, versions, usage.ru_utime + usage.ru_stime)))
@@ -58,7 +59,7 @@ def _child(given: argparse.Namespace) -> int:
 
 
 def _all(given: argparse.Namespace, keep: Path) -> int:
-    boots = given.boot or list(BOOTS)
+    boots = [boot for boot in given.boot or BOOTS if _modes(given, boot)]
     keep.mkdir(exist_ok=True)
     # The longest first: boots share their modes unevenly.
     boots.sort(key=lambda boot: (-sum(mode.boot == boot for mode in MODES), not BOOTS[boot].get("xen", False)))
@@ -85,9 +86,14 @@ def _boot(given: argparse.Namespace, keep: Path, boot: str) -> str:
     if _file(keep, boot).exists():
         return ""
     words = [sys.executable, "-m", "lab.matrix", "--child", boot, "--seed", str(given.seed), "--keep", str(keep)]
+    words += [word for name in given.mode or () for word in ("--mode", name)]
     done = subprocess.run([*words, *(["--full"] if given.full else [])], capture_output=True, text=True, check=False)
     print(f"{boot}: {'failed' if done.returncode else 'done'}", file=sys.stderr)
     return f"{boot}: {done.stderr}" if done.returncode else ""
+
+
+def _modes(given: argparse.Namespace, boot: str) -> list[Mode]:
+    return [mode for mode in MODES if mode.boot == boot and (not given.mode or mode.name in given.mode)]
 
 
 def _file(keep: Path, boot: str) -> Path:

@@ -14,7 +14,7 @@ DEAF_BRANCHES = 4
 PEERS = ("collectd-core",)  # rasdaemon is in every machine
 HEST = "hest"  # stands for the table's path, which is known when the machine is made
 
-Change = Literal["", "msi-off", "pciback", "vfio-pci"]
+Change = Literal["", "msi-off", "pciback", "vfio-pci", "vfio-pci, held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ MODES = (
     Mode("Xen dom0", "xen"),
     Mode("Xen dom0, device with pciback", "xen", change="pciback"),
     Mode("Xen dom0, pci=nomsi", "xen-nomsi"),
-    Mode("device on vfio-pci", "iommu", change="vfio-pci"),
+    Mode("device on vfio-pci, used", "iommu", change="vfio-pci, held"),
+    Mode("device on vfio-pci, unused", "iommu", change="vfio-pci"),
     Mode("control: polling off, path closed", "linux", path_open=False, settings="  registers: false\n", control=True),
     Mode("control: polling off, path open", "linux", settings="  registers: false\n", control=True),
     Mode("control: listeners off, path open", "linux", settings="plugins: {disable: [aer_listen]}\n", control=True),

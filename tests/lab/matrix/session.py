@@ -31,11 +31,15 @@ LOOKS = 3  # a record may come after the look that follows it, and collectd look
 
 @dataclass(slots=True)
 class Phase:
-    """What came out of one mode. *standing*: the errors of each cell that its registers still showed at the end of its round."""
+    """What came out of one mode. *standing*: the errors of each cell that its registers still showed at the end of its round, *asleep*:
+    whether nobody could have looked without waking the Function. *log* is what the kernel said.
+    """
 
     mode: Mode
     cells: list[Cell] = field(default_factory=list)
     standing: list[frozenset[Error]] = field(default_factory=list)
+    asleep: list[bool] = field(default_factory=list)
+    log: str = ""
     coverage: dict[str, dict[str, Any]] = field(default_factory=dict)
     said: dict[str, list[Sighting]] = field(default_factory=dict)
     ereports: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +79,7 @@ class Session:
         self._commands = self._as_now([[self.address[name], self.layout[name].extended(1) + 0x2C, 4, 0x7] for name in self._roots()])
         self._daemon: Daemon | None = None
         self._settings = ""
+        self._holder = 0
         self._since: list[Phase] = []
 
     def mode(self, mode: Mode, cells: Sequence[tuple[Row, str]]) -> Phase:
@@ -96,7 +101,7 @@ class Session:
             after = [*baseline, ["served"], *baseline, *self._clearing(), *_prepared(following, self)]
             self._round(turn, ["looks", daemon.socket, LOOKS], after, phase)
         phase.window = (begun, daemon.looked(2))
-        phase.said = self.peers.said()
+        phase.said, phase.log = self.peers.said(), self.peers.log
         self._undo(mode, baseline)
         self._since.append(phase)
         return phase
@@ -124,11 +129,12 @@ class Session:
             for error in cell.row.errors:
                 self.machine.inject(cell.node, error.name, advisory=cell.row.kind == "advisory")
         reads: list[Step] = [[*self._place(cell.node, error)] for cell in turn for error in cell.row.errors]
-        values = iter(self._steps([wait, *(["read", *place] for place in reads), *after])["read"])
+        values = iter(self._steps([wait, *(["peek", *place] for place in reads), *after])["read"])
         for cell in turn:
             words = [(error, next(values)) for error in cell.row.errors]
             phase.cells.append(cell)
-            phase.standing.append(frozenset(e for e, word in words if word not in (None, 0xFFFFFFFF) and word >> e.bit & 1))
+            phase.asleep.append(any(word == "asleep" for _, word in words))
+            phase.standing.append(frozenset(e for e, word in words if word not in (None, "asleep", 0xFFFFFFFF) and word >> e.bit & 1))
 
     def _place(self, node: str, error: Error) -> Step:
         return [self.address[node], self.layout[node].extended(1) + (0x10 if error.correctable else 0x4), 4]
@@ -170,12 +176,18 @@ class Session:
         if mode.change == "msi-off":
             self._steps(list(self._interrupts(enabled=False)))
         elif mode.change:
+            driver, _, held = mode.change.partition(", ")
             for name in names:
-                binding.bind(self.machine, name, mode.change)
+                binding.bind(self.machine, name, driver)
+            if held:
+                self._holder = binding.hold(self.machine, names)
 
     def _undo(self, mode: Mode, baseline: list[Step]) -> None:
         interrupts = list(self._interrupts(enabled=True)) if mode.change == "msi-off" else []
         self._steps([*baseline, *self._clearing(), *interrupts])
+        if self._holder:
+            self.machine.check(f"kill {self._holder}")
+            self._holder = 0
 
     def _interrupts(self, *, enabled: bool) -> Iterator[Step]:
         for name in self._roots():

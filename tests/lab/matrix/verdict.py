@@ -16,7 +16,8 @@ from .session import Phase
 from .witness import Severity, Sighting
 
 # right: once, by its name. accounted: the registers were wiped, but its severity is told with the Function as its source.
-Told = Literal["right", "accounted", "twice", "missed"]
+# asleep: nobody could have looked without waking the Function, no message came of it, and coverage had said that it is not looked at.
+Told = Literal["right", "accounted", "twice", "missed", "asleep"]
 # named: the error and its Function. told: the Function and a severity. silent: neither.
 Heard = Literal["named", "told", "silent"]
 PEERS = ("kernel", "rasdaemon", "collectd")
@@ -26,7 +27,10 @@ _SHADOWS = {f"ereport.io.pciex.{severity}": severity for severity in ("correctab
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One error of one cell. *foretold*: whether coverage said that it would be heard; None if it did not know."""
+    """One error of one cell. *foretold*: whether coverage said that its message would be heard, None if it did not know; *heard*: whether
+    it was, or another of the same severity that the Function sent with it: a Root Port names the first sender, and counts the rest as
+    "multiple" (Root Error Status, 7.8.4.10), and what comes while Linux recovers from the first is dropped.
+    """
 
     mode: str
     kind: str
@@ -40,11 +44,12 @@ class Outcome:
     rasdaemon: Heard
     collectd: Heard
     foretold: bool | None
+    heard: bool
 
     @property
     def is_foretold_wrong(self) -> bool:
         """True if coverage knew, and the kernel's log says otherwise."""
-        return self.foretold is not None and self.foretold != (self.kernel != "silent")
+        return self.foretold is not None and self.foretold != self.heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Judged:
 def judge(phase: Phase) -> Judged:
     """Compare what was injected in *phase* with what everybody said."""
     ledger = _Ledger(phase)
-    outcomes = tuple(outcome for cell, standing in zip(phase.cells, phase.standing, strict=True) for outcome in ledger.cell(cell, standing))
+    tried = zip(phase.cells, phase.standing, phase.asleep, strict=True)
+    outcomes = tuple(outcome for cell, standing, asleep in tried for outcome in ledger.cell(cell, standing, asleep=asleep))
     return Judged(phase.mode.name, phase.mode.control, outcomes, tuple(ledger.unexplained()))
 
 
@@ -80,16 +86,20 @@ class _Ledger:
         self._peers = {peer: _Peer(phase.said.get(peer, ())) for peer in PEERS}
         self._injected: set[tuple[str, Error]] = set()
 
-    def cell(self, cell: Cell, standing: frozenset[Error]) -> Iterator[Outcome]:
+    def cell(self, cell: Cell, standing: frozenset[Error], *, asleep: bool) -> Iterator[Outcome]:
         device = self._phase.address[cell.node]
         severities = {error: _severity(cell, error) for error in cell.row.errors}
         heard = [self._peers[peer].heard(device, severities) for peer in PEERS]
         for error, severity in severities.items():
             self._injected.add((device, error))
             kernel, rasdaemon, collectd = (of[error] for of in heard)
+            together = any(heard[0][other] != "silent" for other, of in severities.items() if of == severity)
+            told = self._told(device, error, severity)
+            if told == "missed" and asleep and not together and self._is_left_asleep(device):
+                told = "asleep"
             yield Outcome(
                 cell.mode, cell.row.kind, cell.row.name, cell.place, cell.node, error.name, error in standing,
-                self._told(device, error, severity), kernel, rasdaemon, collectd, self._foretold(device, severity),
+                told, kernel, rasdaemon, collectd, self._foretold(device, severity), together,
             )  # fmt: skip
 
     def unexplained(self) -> Iterator[tuple[str, str]]:
@@ -116,6 +126,10 @@ class _Ledger:
         # An advisory error sets Advisory Non-Fatal too; more errors than the Header Log holds set Header Log Overflow.
         follows = {"ADV_NONFATAL": "advisory", "HL_OVERFLOW": "several"}.get(error.name)
         return any(cell.row.kind == follows and self._phase.address[cell.node] == device for cell in self._phase.cells)
+
+    def _is_left_asleep(self, device: str) -> bool:
+        line: dict[str, Any] = self._phase.coverage.get(device, {})
+        return "poll" not in line.get("plan", ["poll"]) and any("asleep" in why for why in line.get("why", ()))
 
     def _foretold(self, device: str, severity: Severity) -> bool | None:
         line: dict[str, Any] = self._phase.coverage.get(device, {})

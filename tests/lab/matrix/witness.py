@@ -75,11 +75,12 @@ class Peers:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._row = self._offset = 0
+        self.log = ""
         self.said()
 
     def said(self) -> dict[str, list[Sighting]]:
-        """What each has said since the last call."""
-        log = self._machine.check("cp /var/lib/rasdaemon/ras-mc_event.db /lab/rasdaemon.db; dmesg -c")
+        """What each has said since the last call; the kernel word by word in `log`."""
+        log = self.log = self._machine.check("cp /var/lib/rasdaemon/ras-mc_event.db /lab/rasdaemon.db; dmesg -c")
         rows = list(_rows(self._machine.share / "rasdaemon.db", self._row))
         self._row = max((number for number, *_ in rows), default=self._row)
         with (self._machine.share / "collectd.log").open(errors="replace") as stream:
