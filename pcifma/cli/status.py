@@ -50,6 +50,11 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"drill     {_drill(status)}"
     failed = status["plugins"]["failed"]
     yield f"plugins   {status['plugins']['active']} active{f', {failed} failed: pcifma config' if failed else ''}"
+    children = status.get("children")
+    if children is not None and children["running"]:
+        user = f"as uid {children['uid']}" if children["apart"] else "as the daemon's own user, whose log they can change"
+        note = f" ({plain(children['note'])})" if children["note"] else ""
+        yield f"          {children['running']} by others, {user}{note}"
 
 
 def _drill(status: dict[str, Any]) -> str:

@@ -92,7 +92,15 @@ class Control:
             "waiting": daemon.waiting,
             "plugins": {status: sum(row.status == status for row in daemon.roster.rows()) for status in ("active", "failed", "loading")},
         }
-        return found | self._looks() | self._log() | self._drills() | {"maintenance": self._maintain_list(arguments, peer)}
+        found["maintenance"] = self._maintain_list(arguments, peer)
+        return found | self._children() | self._looks() | self._log() | self._drills()
+
+    def _children(self) -> dict[str, object]:
+        who = self._daemon.setup.children
+        if who is None:
+            return {}
+        running = sum(row.origin != "built-in" and row.status == "active" for row in self._daemon.roster.rows())
+        return {"children": {"running": running, "uid": who.uid, "apart": who.uid != os.geteuid(), "note": who.note}}
 
     def _drills(self) -> dict[str, object]:
         running = self._daemon.running

@@ -42,6 +42,7 @@ from pcifma.fmd.loop import Loop
 from pcifma.fmd.maintain import Planned, Work
 from pcifma.fmd.notify import Notify
 from pcifma.fmd.path import Paths
+from pcifma.fmd.privilege import Identity
 from pcifma.fmd.program import Programs
 from pcifma.fmd.recorded import RecordedWriter
 from pcifma.fmd.respond import Responder
@@ -66,7 +67,7 @@ class Setup:
     """What a daemon is made of. *keeper* and *readers* are None where the source is no live machine, or nobody is root.
 
     *trusted*: uids that may own plugin directories. *file*: the configuration file that the command line named.
-    *retirer* is a keeper for responses, where they are allowed.
+    *retirer* is a keeper for responses, where they are allowed. *children*: who third-party plugins run as.
     """
 
     config: Config
@@ -78,6 +79,7 @@ class Setup:
     nursery: Nursery | None = None
     file: Path | None = None
     retirer: KeeperClient | None = None
+    children: Identity | None = None
 
 
 @dataclass(slots=True)

@@ -56,6 +56,38 @@ def identity(user: str, group: str, *, chosen: bool) -> Identity:
     return Identity(entry.pw_uid, gid, note)
 
 
+def plugins_identity(user: str, who: Identity, *, chosen: bool) -> Identity:
+    """The user *user* that third-party plugins run as beside a daemon that runs as *who*. `note`: why it can be no other, or not that one.
+
+    ConfigError for a *chosen* one that does not exist, or that keeps nothing apart; a default is replaced.
+    """
+    if os.geteuid() != 0:
+        return Identity(who.uid, who.gid, "only a daemon started by root can give plugins a user of their own")
+    remedy = f"make one with `useradd --system --user-group {user}`"
+    for name in (user,) if chosen else (user, _FALLBACK):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        trouble = _unfit(entry, who)
+        if not trouble:
+            return Identity(entry.pw_uid, entry.pw_gid, "" if name == user else f"there is no user {user}: {remedy}")
+        if chosen:
+            raise ConfigError(f"$.child.user: {user} {trouble}: name another")
+    if chosen:
+        raise ConfigError(f"$.child.user: there is no user {user}: {remedy}, or name another")
+    return Identity(who.uid, who.gid, f"there is no user {user}, and plugins share the daemon's: {remedy}")
+
+
+def _unfit(entry: pwd.struct_passwd, who: Identity) -> str:
+    if entry.pw_uid == 0:
+        return "is root"
+    if entry.pw_uid == who.uid:
+        return "is the daemon's own user"
+    # Members of the daemon's group read the log and the control socket.
+    return "has the daemon's group" if entry.pw_gid in (0, who.gid) else ""
+
+
 def prepare(paths: Paths, who: Identity) -> str:
     """Make the directories, owned as they have to be; ConfigError where that cannot be done.
 

@@ -17,7 +17,7 @@ from pcifma.fmd.roster import find, misconfigured
 from pcifma.fmd.setting import SETTINGS
 from pcifma.fmd.socket import Server
 
-LATER = frozenset({"user", "group", "retire", "xpv.listen"})  # what only a restart changes
+LATER = frozenset({"user", "group", "child.user", "retire", "xpv.listen"})  # what only a restart changes
 _ROSTER = ("plugins", "child")
 
 

@@ -38,6 +38,7 @@ SETTINGS: dict[str, Setting] = {
     "plugins.entry_points": Setting("bool", True, "load plugins that other Python distributions registered"),
     "plugins.disable": Setting("list", (), "names of plugins that are not loaded"),
     "child.memory": Setting("size", "256MiB", "what one third-party plugin may allocate", 64 << 20),
+    "child.user": Setting("string", "pcifma-plugin", "who third-party plugins run as when root starts the daemon"),
     "child.deadline": Setting("time", "500ms", "a call into a third-party plugin that takes longer ends it", 0.01, 60),
     "xpv.listen": Setting("bool", False, "in a Xen dom0: probe privcmd, and report hypercalls that fail or take long"),
     "socket.clients": Setting("int", 32, "connections to the control socket at one time", 1, 1024),

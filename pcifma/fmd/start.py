@@ -97,14 +97,17 @@ def run(order: Order, nursery: Nursery) -> None:
         keeper = keeper_for(machine, order.source, config, paths)
         retirer = retirer_for(machine, order.source, config, paths)
         listen(machine, config)
-        nursery.drop(who.uid, who.gid, load=preload(who, config))
+        children = privilege.plugins_identity(config.text("child.user"), who, chosen=config.is_set("child.user"))
+        if children.uid != 0:  # else there is nobody else on this system, and that is noted
+            nursery.settle(children.uid, children.gid, load=not finds_library(children))
+        preload(who, config)
         privilege.drop(who)
         os.umask(0o027)
         configuration.fail(misconfigured(config, paths, find(config, paths, trusted=trusted)))
         machine, readers, exclude = guarded(machine, order.source, config, keeper)
         announce(config, machine, keeper)
         file = None if order.config is None else Path(order.config)
-        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery, file, retirer), sock, exclude)
+        serve(Setup(config, paths, machine, keeper, readers, trusted, nursery, file, retirer, children), sock, exclude)
 
 
 def settle_user(config: Config, paths: Paths) -> privilege.Identity:
@@ -127,17 +130,21 @@ def settle_user(config: Config, paths: Paths) -> privilege.Identity:
     return who
 
 
-def preload(who: privilege.Identity, config: Config) -> bool:
-    """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library; True if so."""
-    if who.is_current or privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK):
-        return False
+def finds_library(who: privilege.Identity) -> bool:
+    """True if *who* can get at the interpreter's library."""
+    return who.is_current or privilege.reachable(Path(os.__file__).parent, who, os.R_OK | os.X_OK)
+
+
+def preload(who: privilege.Identity, config: Config) -> None:
+    """Load what is otherwise loaded when it is needed, if *who* cannot get at the interpreter's library."""
+    if finds_library(who):
+        return
     for name in _LOADED_LATER:
         importlib.import_module(name)
     for module in config.modules:
         for name in _LOADED_FOR.get(module, ()):
             with contextlib.suppress(ImportError):  # the plugin itself says what is missing
                 importlib.import_module(name)
-    return True
 
 
 @contextlib.contextmanager

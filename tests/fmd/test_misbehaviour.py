@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support.account import other
 from support.daemon import Daemon, configure, daemon
 from support.foreign import plugin
 from support.sysfs import CORRECTABLE_STATUS, DEVICE_STATUS, Sysfs
@@ -14,7 +15,8 @@ from support.sysfs import CORRECTABLE_STATUS, DEVICE_STATUS, Sysfs
 from pcifma.event.ereport import Ereport
 
 INTERVAL_S = 2.0
-SETTINGS = "poll: {interval: 2s, slow_interval: 2s}\nchild: {deadline: 300ms}\n"
+APART = f", user: {other()}" if os.geteuid() == 0 else ""  # as a system with pcifma-plugin has it
+SETTINGS = f"poll: {{interval: 2s, slow_interval: 2s}}\nchild: {{deadline: 300ms{APART}}}\n"
 ONE = "Finding('ereport.x', Evidence(HOST, 'x', 0), 'info')"
 LOCK = "lock = __import__('_thread').allocate_lock(); lock.acquire(); lock.acquire()"
 BOMB = """for _ in range(60):

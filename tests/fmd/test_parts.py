@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import selectors
 import signal
 import socket
@@ -19,11 +18,9 @@ from support.sysfs import Sysfs
 
 from pcifma.access.clock import SimulatedClock, SystemClock
 from pcifma.access.seam import Record
-from pcifma.errors import ConfigError, ExcludedError, PluginError
+from pcifma.errors import ConfigError, ExcludedError
 from pcifma.fabric.build import build
 from pcifma.fmd import privilege
-from pcifma.fmd.child.nursery import Nursery
-from pcifma.fmd.child.offspring import OFFSPRING
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.exclude import Excluding
 from pcifma.fmd.facts import KeptHost
@@ -198,78 +195,6 @@ def test_drop_cannot_be_undone() -> None:
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-# Where plugins' processes come from.
-
-
-def test_nursery_gives_processes_that_are_ours_and_hold_one_line(tmp_path: Path) -> None:
-    handed_on = os.open(tmp_path, os.O_RDONLY)
-    os.set_inheritable(handed_on, True)
-
-    def run(line: socket.socket) -> None:
-        line.sendall(repr((sorted(os.listdir("/proc/self/fd")), os.getsid(0) == os.getpid())).encode())  # noqa: PTH208
-        line.recv(1)
-
-    nursery = Nursery.fork(lambda everything: run)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        pid = nursery.spawn(theirs)
-        assert ours.recv(4096) == b"(['0', '1', '2', '3', '4'], True)"  # 4 is the listing itself
-        assert OFFSPRING.kill(pid) is not None
-    os.close(handed_on)
-    nursery.close()
-
-
-@needs_root
-def test_nursery_drops_privileges_for_all_that_come_from_it() -> None:
-    def run(line: socket.socket) -> None:
-        line.sendall(repr((os.getresuid(), os.getresgid(), os.getgroups())).encode())
-
-    nursery = Nursery.fork(lambda everything: run)
-    nursery.drop(54321, 54322)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        pid = nursery.spawn(theirs)
-        assert ours.recv(4096) == b"((54321, 54321, 54321), (54322, 54322, 54322), [])"
-        OFFSPRING.kill(pid)
-    nursery.close()
-
-
-def test_nursery_that_is_gone_is_an_error_with_the_remedy() -> None:
-    nursery = Nursery.fork(lambda everything: lambda line: None)
-    os.kill(nursery.pid, signal.SIGKILL)
-    ours, theirs = socket.socketpair()
-
-    with ours, theirs, pytest.raises(PluginError, match="restart pcifma fmd"):
-        nursery.spawn(theirs)
-    nursery.close()
-
-
-def wait_for_ever(line: socket.socket) -> None:
-    threading.Event().wait()
-
-
-def test_plugin_process_dies_with_its_daemon() -> None:
-    reading, writing = os.pipe()
-    if (daemon := os.fork()) == 0:
-        try:
-            nursery = Nursery.fork(lambda everything: wait_for_ever)
-            _, theirs = socket.socketpair()
-            os.write(writing, str(nursery.spawn(theirs)).encode())
-            os.close(writing)
-            signal.pause()
-        finally:
-            os._exit(1)
-    os.close(writing)
-    pid = int(os.read(reading, 20))
-    os.close(reading)
-    handle = os.pidfd_open(pid)
-    os.kill(daemon, signal.SIGKILL)
-    os.waitpid(daemon, 0)
-
-    assert select.select([handle], [], [], 20)[0]
-    os.close(handle)
 
 
 # What there is to look at.

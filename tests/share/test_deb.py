@@ -75,7 +75,7 @@ def test_package_installs_runs_and_is_purged_without_a_trace(system: Debian) -> 
     assert not (system.root / "opt/pcifma").exists()
     system.run("dpkg -P pcifma")
     assert system.files() == before
-    assert system.run("getent passwd pcifma; getent group pcifma", check=False).stdout == ""
+    assert system.run("getent passwd pcifma pcifma-plugin; getent group pcifma pcifma-plugin", check=False).stdout == ""
 
 
 def test_upgrade_goes_on_with_log_and_configuration(system: Debian, package: Path) -> None:

@@ -292,6 +292,13 @@ def confine(memory: int) -> None:
     shield(os.getppid())
 
 
+def check_readable(directory: Path) -> None:
+    """PluginError if this process's user cannot get at the plugin in *directory*."""
+    if not os.access(directory, os.R_OK | os.X_OK) or not all(os.access(path, os.R_OK) for path in directory.iterdir()):
+        who = f"uid {os.geteuid()}, who plugins run as (child.user)"
+        raise PluginError(f"{directory}: not readable for {who}: chmod -R o+rX {directory}, and let its parents be searched")
+
+
 def serve(line: Line) -> None:
     """Load, say so, then answer calls until the daemon closes the line."""
     runner: Runner | None = None
@@ -300,6 +307,7 @@ def serve(line: Line) -> None:
         try:
             if isinstance(what, message.Start):
                 confine(what.memory)
+                check_readable(Path(what.path))
                 runner = Runner(line, loader.load(Path(what.path), cast(loader.Origin, what.origin)))
                 answer: message.Message = message.Ready()
             else:

@@ -27,6 +27,8 @@ class Offspring:
         self._dying: set[int] = set()
         # What is being born is no stray.
         self._lock = allocate_lock()
+        # Who ends processes of another user: (pid, with its group or not).
+        self.beyond_reach: Callable[[int, bool], None] = lambda pid, group: None
 
     def adopt(self) -> None:
         """Become the parent of every descendant whose own is gone."""
@@ -52,8 +54,7 @@ class Offspring:
         self._kept.discard(pid)
         self._dying.add(pid)
         # The group goes while its leader is not yet reaped: its number cannot have been given away.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+        self._signal(pid, group=True)
         status = self._reap(pid)
         for _ in range(_ROUNDS):
             with self._lock:
@@ -61,11 +62,18 @@ class Offspring:
             if not strays:
                 break
             for stray in strays:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(stray, signal.SIGKILL)
+                self._signal(stray, group=False)
                 self._dying.add(stray)
                 self._reap(stray)
         return status
+
+    def _signal(self, pid: int, *, group: bool) -> None:
+        try:
+            (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            self.beyond_reach(pid, group)
 
     def reap(self) -> None:
         """Take note of killed processes that have ended by now; never waits."""
