@@ -15,7 +15,7 @@ from typing import Literal
 
 from pcifma.regs.mca import STATUS_AMD, Vendor, status_of
 from pcifma.regs.mca_code import ErrorCode, error_code
-from pcifma.regs.smca import DRAM_ECC, BankType, bank_type
+from pcifma.regs.smca import DRAM_ECC, BankType, bank_type, unit_titled
 from pcifma.regs.table import Register
 
 Disposition = Literal["corrected", "deferred", "ucna", "srao", "srar", "uncorrected", "fatal"]
@@ -33,6 +33,9 @@ _QUICKPATH = (
     (0x0040, "mem_bad_id"),
     (0x0080, "mem_addr_parity"),
 )
+# Kinds of codes that units without caches use for errors of their own (PPR, the tables of each bank type).
+_MODEL_SPECIFIC = frozenset({"cache", "tlb", "none", "unclassified", "internal", "unknown"})
+_SCALABLE_FAMILY = 0x17
 _NORTHBRIDGE = 4  # the bank of AMD families before scalable MCA that DRAM ECC errors are in
 
 
@@ -48,13 +51,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class MachineCheck:
-    """What *status* says at *origin*. *colour* and *count* are None where the processor does not have them; a count is a lower bound."""
+    """What *status* says at *origin*. *colour* and *count* are None where the processor does not have them; a count is a lower bound.
+
+    *unit_name*: the unit as somebody calls it, where MCA_IPID is not told.
+    """
 
     status: int
     origin: Origin
     bank: int
     ipid: int
     mcg_status: int = 0
+    unit_name: str = ""
 
     @property
     def register(self) -> Register:
@@ -69,7 +76,7 @@ class MachineCheck:
     @property
     def unit(self) -> BankType | None:
         """The unit of a scalable bank."""
-        return bank_type(self.ipid) if self.ipid else None
+        return bank_type(self.ipid) if self.ipid else unit_titled(self.unit_name)
 
     @property
     def disposition(self) -> Disposition:
@@ -133,7 +140,22 @@ class MachineCheck:
             quickpath = self._quickpath(uncorrected=uncorrected)
             if quickpath:
                 return f"{_PREFIX}.intel.quickpath.{quickpath}"
+        leaf = self._unit_leaf()
+        if leaf:
+            return f"{_PREFIX}.amd.{leaf}{'_uc' if uncorrected and leaf == 'bus_interconnect' else ''}"
         return f"{_PREFIX}.{vendor or 'generic-x86'}.{code.leaf_of(uncorrected=uncorrected)}"
+
+    @property
+    def title(self) -> str:
+        """The error in a few words."""
+        unit = self.unit
+        if self.origin.vendor == "amd" and self._is_dram():
+            return "DRAM ECC Error"
+        return f"{unit.title} Error" if unit is not None and self._unit_leaf() else self.code.row.title
+
+    def _unit_leaf(self) -> str:
+        unit = self.unit if self.origin.vendor == "amd" else None
+        return unit.leaf if unit is not None and self.code.row.kind in _MODEL_SPECIFIC else ""
 
     def _quickpath(self, *, uncorrected: bool) -> str:
         if self.code.row.kind == "bus":
@@ -163,17 +185,28 @@ class MachineCheck:
         return STATUS_AMD.get(key, self.status) if self.origin.vendor == "amd" else 0
 
 
-def physical_address(status: int, addr: int, misc: int, origin: Origin, *, scalable: bool = False) -> tuple[int, int] | None:
+def physical_address(
+    status: int, addr: int, misc: int, origin: Origin, *, scalable: bool = False, bank: int | None = None
+) -> tuple[int, int] | None:
     """The physical address that an error is at, and its least significant valid bit; None where ADDR is not valid or no such address.
 
-    Below that bit, and above the processor's physical width, nothing is meant (SDM 15.3.2.3 and 15.3.2.4).
+    Below that bit, and above the processor's physical width, nothing is meant (SDM 15.3.2.3 and 15.3.2.4). *bank* is asked of AMD only.
     """
     if not status & ADDRV:
         return None
     if origin.vendor == "amd":
+        scalable = scalable or (origin.family or 0) >= _SCALABLE_FAMILY
         lsb = STATUS_AMD.get("address_lsb", status) if scalable else 0
-        return (addr >> lsb << lsb, lsb)
+        return (addr >> lsb << lsb, lsb) if _is_amd_physical(status, None if scalable else bank) else None
     if origin.mcg_cap is not None and origin.mcg_cap & _SER_P and status & MISCV:
         lsb, mode = misc & 0x3F, misc >> 6 & 7
         return (addr >> lsb << lsb, lsb) if mode in (2, 3) else None
     return (addr, 0)
+
+
+def _is_amd_physical(status: int, old_bank: int | None) -> bool:
+    # AMD's banks do not say what their address is. Linux (mce/amd.c, amd_mce_usable_address) trusts two kinds: the northbridge's DRAM
+    # errors before scalable MCA, and poison that a core consumed. A scalable memory controller's is an offset within its channel.
+    if old_bank == _NORTHBRIDGE:
+        return bool(STATUS_AMD.get("cecc", status) or STATUS_AMD.get("uecc", status))
+    return bool(STATUS_AMD.get("poison", status))

@@ -33,7 +33,8 @@ def told(fields: Mapping[str, str]) -> Told | None:
     status, bank = number(fields, "status"), number(fields, "bank")
     if status is None or bank is None or not status & _VALID:
         return None
-    check = MachineCheck(status, origin(fields), bank, number(fields, "ipid") or 0, number(fields, "mcgstatus") or 0)
+    ipid, mcg_status = (number(fields, name) or 0 for name in ("ipid", "mcgstatus"))
+    check = MachineCheck(status, origin(fields), bank, ipid, mcg_status, fields.get("unit", ""))
     times = number(fields, "count") or check.count or 1
     return Told(check, bank, fields, max(1, times))
 

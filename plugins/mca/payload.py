@@ -26,7 +26,7 @@ def payload(one: Told) -> dict[str, PayloadValue]:
 def _illumos(one: Told) -> dict[str, PayloadValue]:
     check, status = one.check, one.check.status
     found: dict[str, PayloadValue] = {
-        "name": check.code.row.title,
+        "name": check.title,
         "bank_number": one.bank,
         "IA32_MCG_STATUS": _hex(check.mcg_status),
         "machine_check_in_progress": bool(check.mcg_status >> 2 & 1),
@@ -99,7 +99,8 @@ def _address(one: Told) -> tuple[int, int] | None:
     addr = one.number("addr")
     if addr is None:
         return None
-    return physical_address(one.check.status, addr, one.number("misc") or 0, one.check.origin, scalable=bool(one.check.ipid))
+    misc, scalable = one.number("misc") or 0, bool(one.check.ipid)
+    return physical_address(one.check.status, addr, misc, one.check.origin, scalable=scalable, bank=one.bank)
 
 
 def _hex(word: int) -> str:

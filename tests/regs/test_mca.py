@@ -137,7 +137,7 @@ def test_a_scalable_bank_is_named_by_its_ipid() -> None:
     umc = 0x96 << 32
     assert check(0x011B, Origin("amd"), ipid=umc).class_ == "ereport.cpu.amd.nb.mem_ce"
     assert check(1 << 44 | 0x011B, Origin("amd"), ipid=umc).class_ == "ereport.cpu.amd.nb.mem_ue"
-    assert check(1 << 16 | 0x011B, Origin("amd"), ipid=umc).class_ == "ereport.cpu.amd.cache"
+    assert check(1 << 16 | 0x011B, Origin("amd"), ipid=umc).class_ == "ereport.cpu.amd.mc"
     assert bank_type(0x7FFF << 48) is None
 
 
@@ -154,8 +154,17 @@ def test_an_address_is_one_only_where_it_is_said_to_be_physical() -> None:
     assert physical_address(ADDRV | MISCV, 0x7F00_0FFF, 0x8C, origin) == (0x7F00_0000, 12)
     assert physical_address(ADDRV | MISCV, 0x7F00_0FFF, 0x4C, origin) is None
     assert physical_address(MISCV, 0x7F00_0FFF, 0x8C, origin) is None
-    assert physical_address(ADDRV | 6 << 24, 0x7F00_0FFF, 0, Origin("amd"), scalable=True) == (0x7F00_0FC0, 6)
-    assert physical_address(ADDRV | 6 << 24, 0x7F00_0FFF, 0, Origin("amd")) == (0x7F00_0FFF, 0)
+
+
+def test_an_address_of_amd_is_physical_only_where_linux_takes_it_for_one() -> None:
+    cecc, poison = 1 << 46, 1 << 43
+    old, new = Origin("amd", 0x10), Origin("amd", 0x19)
+    assert physical_address(ADDRV | cecc | 6 << 24, 0x7F00_0FFF, 0, new, bank=17) is None  # a memory controller's: within its channel
+    assert physical_address(ADDRV | cecc, 0x7F00_0FFF, 0, Origin("amd"), scalable=True, bank=4) is None
+    assert physical_address(ADDRV | poison | 6 << 24, 0x7F00_0FFF, 0, new, bank=0) == (0x7F00_0FC0, 6)
+    assert physical_address(ADDRV | cecc, 0x7F00_0FFF, 0, old, bank=4) == (0x7F00_0FFF, 0)
+    assert physical_address(ADDRV | poison, 0x7F00_0FFF, 0, old, bank=4) is None
+    assert physical_address(ADDRV | cecc, 0x7F00_0FFF, 0, old, bank=2) is None
 
 
 def test_tables_name_no_bit_twice() -> None:
@@ -203,3 +212,28 @@ def test_the_document_lists_every_code_and_class(update_expected: bool) -> None:
     assert DOC.read_text() == current, "docs/mca.md is old: run pytest tests/regs/test_mca.py --update-expected and read the diff"
     for unit in BANK_TYPES:
         assert f"`{unit.key}`" in current, f"docs/mca.md does not name the unit {unit.key}"
+
+
+@pytest.mark.parametrize(
+    ("ipid", "leaf"),
+    [
+        (0x0000_0241_1340_9200, "bus_interconnect"),  # a link between dies, never the core's L0 instruction cache
+        (0x0001_00FF_0383_0400, "unknown"),
+        (0x0000_0046_0000_0000, "io"),
+        (0x0000_00B0_0000_0000, "l0icache"),
+        (0x0007_00B0_0000_0000, "l0icache"),
+    ],
+)
+def test_a_unit_without_caches_accuses_none(ipid: int, leaf: str) -> None:
+    one = check(6 << 16 | 0x0150, Origin("amd", 0x19), ipid=ipid)
+    assert one.class_ == f"ereport.cpu.amd.{leaf}"
+    assert (one.title == "Cache Hierarchy Errors") is (leaf == "l0icache")
+
+
+def test_a_bus_code_is_one_in_every_unit() -> None:
+    assert check(UC | 0x0E0F, Origin("amd"), ipid=0x0001_00FF_0000_0000).class_ == "ereport.cpu.amd.bus_interconnect_uc"
+
+
+def test_a_unit_may_be_told_by_name() -> None:
+    one = MachineCheck(1 << 63 | 1 << 46 | 0x011B, Origin("amd", 0x19), 21, 0, unit_name="Unified Memory Controller")
+    assert (one.class_, one.title) == ("ereport.cpu.amd.nb.mem_ce", "DRAM ECC Error")
