@@ -17,6 +17,9 @@ from pcifma.event.value import FABRIC_CLASS, UNREAD_CLASS
 _KINDS = 2000
 _UNKNOWN_ID = (0xFFFF, 0xFFFF)
 _INDENT = " " * (MARGIN + 2)
+_PROCESSOR, _MEMORY = "ereport.cpu.", "ereport.memory."
+_NO_FUNCTIONS = (_PROCESSOR, _MEMORY)
+_PLACES = {"address": "physical address 0x", "label": "", "unit": "", "chip": "socket ", "channel": "channel ", "dimm": "DIMM "}
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class _Found:
             _place(event),
             event.class_,
             event.severity,
-            *(str(payload.get(k)) for k in ("register", "bit", "masked", "reason")),
+            *(str(payload.get(k)) for k in ("register", "bit", "masked", "reason", "label")),
             str(event.residue),
         )
         kind = self.kinds.get(key)
@@ -75,7 +78,9 @@ class _Found:
 
 
 def _place(event: Ereport) -> str:
-    return "a Function without address" if event.payload.get("unaddressed") else event.device
+    if not event.payload.get("unaddressed"):
+        return event.device
+    return "a processor that is not named" if event.class_.startswith(_PROCESSOR) else "a Function without address"
 
 
 def sheet(name: str, events: Iterable[Ereport | ListEvent]) -> Iterator[str]:
@@ -97,6 +102,8 @@ def _heading(name: str, found: _Found) -> str:
         return f"{clean(name)}  no error report of a known form"
     places = {_place(kind.event) for kind in found.kinds.values()}
     faults = f", {plural(found.faults, 'diagnosed fault')}" if found.faults else ""
+    if any(kind.event.class_.startswith(_NO_FUNCTIONS) for kind in found.kinds.values()):
+        return f"{clean(name)}  {plural(times, 'reported error')} at {plural(places, 'place')}{faults}"
     return f"{clean(name)}  {plural(times, 'reported bit')} of {plural(places, 'Function')}{faults}"
 
 
@@ -139,17 +146,35 @@ def _bit(kind: _Kind) -> Iterator[str]:
     register = str(payload.get("register", ""))
     marks = "".join(f" ({mark})" for mark, there in (("masked", payload.get("masked")), ("residue", event.residue)) if there)
     leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
-    what = f"{WORDS[event.severity].lower()}  {leaf}  {SHORT_NAMES.get(register, register)} bit {payload.get('bit')}{marks}"
+    what = f"{WORDS[event.severity].lower()}  {leaf}  {_evidence(event, register)}{marks}"
     yield f"{_INDENT}{clean(str(payload.get('name', 'undefined bit')))}  {what}  {_when(kind)}"
     if text := meaning(event.class_):
         yield f"{_INDENT}  {text}"
     if reason := payload.get("reason"):
         source = f", from {payload['source']}" if payload.get("source-valid") and "source" in payload else ""
         yield f"{_INDENT}  reason: {clean(f'{reason}{source}')}"
+    if where := _where(event):
+        yield f"{_INDENT}  {'first ' if kind.times > 1 else ''}at {clean(where)}"
     if kind.header:
         yield f"{_INDENT}  header: {clean(kind.header)}"
     for doubt in kind.doubts:
         yield f"{_INDENT}  the text contradicts itself: {clean(doubt)}"
+
+
+def _evidence(event: Ereport, register: str) -> str:
+    bit = event.payload.get("bit")
+    if event.class_.startswith(_PROCESSOR) and isinstance(bit, int):
+        return f"{register.removeprefix('mce:')} code {bit:#06x}"
+    return register if event.class_.startswith(_MEMORY) else f"{SHORT_NAMES.get(register, register)} bit {bit}"
+
+
+def _where(event: Ereport) -> str:
+    # Of a processor's or memory's error: what leads to the part.
+    payload = event.payload
+    if not event.class_.startswith(_NO_FUNCTIONS):
+        return ""
+    told = ((prefix, payload[name]) for name, prefix in _PLACES.items() if name in payload)
+    return ", ".join(f"{prefix}{value}" for prefix, value in told)
 
 
 def _when(kind: _Kind) -> str:

@@ -78,6 +78,8 @@ _MEANINGS = {
     "io.ht": "a HyperTransport link saw an error",
     "io.hb.unknown": "a bit is set that no table names",
     "io.hb": "the host bridge's own record; where it names a port or bus, look there for the error itself",
+    "memory.ce": "memory was corrected: this module; how often, and whether at one address, decides",
+    "memory.ue": "memory could not be corrected: data is lost, this module",
     "io.cxl": "the CXL side of the device is not in order",
 }
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pcifma.access.clock import EPOCH_2000_NS
 from pcifma.access.kernlog.evidence import shown
-from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText, FmaFault, GhesRecord
+from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText, FmaFault, GhesRecord, MemoryText
 from pcifma.access.kernlog.sight import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
 from pcifma.access.seam import MCE_RECORD, Record
 from pcifma.event.case import ListEvent
@@ -26,7 +26,8 @@ from pcifma.fabric.function import Function
 from pcifma.plugin.bits import error_bits
 from pcifma.plugin.guard import Guard
 from pcifma.plugin.loader import Plugin
-from pcifma.plugin.watch import Evidence, Finding, Snapshot, Target
+from pcifma.plugin.watch import HOST, Evidence, Finding, Snapshot, Target
+from pcifma.poll import memory_text
 from pcifma.poll.absence import REMEDIES
 from pcifma.poll.diagnosed import case
 from pcifma.poll.ereport import Maker, described
@@ -45,19 +46,22 @@ _53_BITS = 1 << 53
 
 @dataclass(slots=True)
 class Told:
-    """A report, what it shows, and in which ways the log tells it."""
+    """A report, what it shows, and in which ways the log tells it. *label*: the memory module, where another report names it."""
 
     report: AnyReport
     shown: tuple[Shown, ...]
     sources: list[str]
+    label: str = ""
 
 
 def told(reports: Iterable[AnyReport], source: str = "log") -> Iterator[Told]:
     """Reports with those taken together that tell one error twice."""
     window: deque[Told] = deque()
-    for report in reports:
+    for report in memory_text.with_sections(reports):
         new = Told(report, tuple(shown(report)), [source])
         if isinstance(report, AerEvent) and _merged(report, window):
+            continue
+        if isinstance(report, MemoryText) and _known(report, window):
             continue
         if isinstance(report, AerError):
             _explain(report, window)
@@ -73,6 +77,16 @@ def _merged(event: AerEvent, window: deque[Told]) -> bool:
         report = earlier.report
         if isinstance(report, AerError) and "aer_event" not in earlier.sources and _same(report, event):
             earlier.sources.append("aer_event")
+            return True
+    return False
+
+
+def _known(error: MemoryText, window: deque[Told]) -> bool:
+    for earlier in reversed(window):
+        if error.teller not in earlier.sources and memory_text.same(error, earlier.report, last=earlier is window[-1]):
+            own = [earlier.report.teller] if isinstance(earlier.report, MemoryText) else []
+            earlier.sources += [name for name in (*own, error.teller) if name not in earlier.sources]
+            earlier.label = earlier.label or error.label
             return True
     return False
 
@@ -112,6 +126,8 @@ class Logged:
                 yield from self._of(sight, one, when)
             if isinstance(one.report, BankText):
                 yield from self._bank(one.report, one, when)
+            if isinstance(one.report, MemoryText):
+                yield self._memory(one.report, one, when)
             if isinstance(one.report, FmaFault):
                 yield case(one.report, self.maker, when)
             yield from (self.maker.module(name, error, when) for name, error in self._failures)
@@ -144,8 +160,16 @@ class Logged:
                 event = self.maker.ereport(
                     described(finding, None), subject, Seen(when, None, False), occurrence=when.tick, plugin=plugin.name
                 )
-                yield self._marked(event, one, {"line": report.line} if report.line else {})
+                yield self._marked(event, one, _bank_note(report, one.label))
         self.maker.snapshot += 1
+
+    def _memory(self, report: MemoryText, one: Told, when: Moment) -> Ereport:
+        subject = Subject(HOST, str(HOST), None)
+        finding = described(memory_text.finding(report), None)
+        event = self.maker.ereport(finding, subject, Seen(when, None, False), occurrence=when.tick)
+        self.maker.snapshot += 1
+        note: dict[str, PayloadValue] = {"line": report.line}
+        return self._marked(event, one, note | ({"label": one.label} if one.label and not report.label else {}))
 
     def _findings(self, sight: Shown, subject: Subject, when: Moment) -> Iterator[tuple[Finding, str]]:
         words = {(subject.target, location): word for location, word in sight.words.items()}
@@ -223,6 +247,13 @@ def _note(sight: Shown, one: Told) -> dict[str, PayloadValue]:
     if one.report.doubts:
         note["doubts"] = list(one.report.doubts)
     return note
+
+
+def _bank_note(report: BankText, label: str) -> dict[str, PayloadValue]:
+    note: dict[str, PayloadValue] = {"line": report.line} if report.line else {}
+    if label:
+        note["label"] = label
+    return note if "cpu" in report.fields else note | {"unaddressed": True}
 
 
 def _with_severity(finding: Finding, sight: Shown) -> Finding:

@@ -71,6 +71,10 @@ _LINES: tuple[tuple[re.Pattern[str], Callable[[CperSection, re.Match[str]], Cper
         lambda s, m: replace(s, secondary_status=_number(m), bridge_control=_number(m, 2)),
     ),
     (re.compile(r"(?:aer_(?:cor|uncor)?_?(?:status|mask|severity)|cxl_ras_\w+|cap_control): 0x[0-9a-fA-F]{8}.{0,80}"), _words),
+    (
+        re.compile(r"(physical_address|error_type|DIMM location|fru_text): {0,4}(.{1,120})"),
+        lambda s, m: replace(s, memory={**s.memory, m[1]: m[2].strip()}),
+    ),
     (TLP_HEADER, lambda s, m: replace(s, header=header_words(m))),
     (_DUMP, lambda s, m: replace(s, raw=(s.raw + _bytes(m["words"]))[:_RAW_BYTES])),
 )

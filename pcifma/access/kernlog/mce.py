@@ -1,5 +1,6 @@
-"""Machine checks as text: the kernel's own lines (Linux 2.6.32 to 7.0, whatever its spelling), AMD's decoder in the kernel, the
-tracepoint mce_record, and the mcelog program's records. Members are named as the tracepoint names them.
+"""Machine checks as text: the kernel's own lines (Linux 2.6 to 7.0, whatever its spelling, EDAC's among them), AMD's decoder in the
+kernel, the tracepoint mce_record, and the mcelog program's records. Members are named as the tracepoint names them; other systems'
+and programs' forms are in bank.py.
 """
 
 from __future__ import annotations
@@ -8,21 +9,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pcifma.access.kernlog import bank
 from pcifma.access.kernlog.grammar import Drafting
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.report import AnyReport, BankText
 
 _HEX = r"(?:0x)?[0-9a-fA-F]{1,16}"
-# `CPU 0: Machine Check: 0 Bank 5: be00000000800400`, before 2011 `Machine Check Exception:`; Xen says CPU0 and no Bank's colon.
+# `CPU 0: Machine Check: 0 Bank 5: be00000000800400`, before 2011 `Machine Check Exception:`, EDAC's `Machine Check Event:`.
 _HEAD = re.compile(
-    rf"CPU ?(?P<cpu>\d{{1,5}}): Machine Check(?: Exception)?: {{1,20}}(?P<mcgstatus>{_HEX}) {{1,4}}"
-    rf"Bank (?P<bank>\d{{1,3}}): (?P<status>{_HEX})"
+    rf"CPU ?(?P<cpu>\d{{1,5}}): Machine [Cc]heck(?: Exception| Event)?: {{1,20}}(?P<mcgstatus>{_HEX}) {{1,4}}"
+    rf"Bank (?P<bank>\d{{1,3}}): {{1,4}}(?P<status>{_HEX})(?P<rest>.{{0,300}})"
 )
-_TAIL = re.compile(r"\[Hardware Error\]: (?P<words>(?:TSC|PROCESSOR|PPIN|ADDR|MISC|SYND|IPID) .{0,300})")
+_TAIL = re.compile(r"(?:^\s{0,8}|\[Hardware Error\]: |EDAC [\w ]{1,40}: )(?P<words>(?:TSC|PROCESSOR|PPIN|ADDR|MISC|SYND|IPID) .{0,300})")
 _PAIR = re.compile(rf"\b(?P<name>TSC|ADDR|MISC|SYND1?|SYND2|IPID|TIME|SOCKET|APIC|microcode) (?P<value>{_HEX})")
-_PROCESSOR = re.compile(r"\bPROCESSOR:? (?P<cpuvendor>\d{1,2}):(?P<cpuid>[0-9a-fA-F]{1,8})")
+_PROCESSOR = re.compile(r"\bPROCESSOR:? (?P<cpuvendor>\d{1,2}):(?:0x)?(?P<cpuid>[0-9a-fA-F]{1,8})")
+# Before Linux 3.9 without the family; before 3.2 without the CPU too.
 _AMD_HEAD = re.compile(
-    r"CPU:(?P<cpu>\d{1,5}) \((?P<family>[0-9a-fA-F]{1,2}):(?P<model>[0-9a-fA-F]{1,2}):(?P<step>[0-9a-fA-F]{1,2})\) "
+    r"(?:CPU:(?P<cpu>\d{1,5})\s{1,4}(?:\((?P<family>[0-9a-fA-F]{1,2}):(?P<model>[0-9a-fA-F]{1,2}):(?P<step>[0-9a-fA-F]{1,2})\)\s)?)?"
     rf"MC(?P<bank>\d{{1,3}})_STATUS\[[^\]]{{0,80}}\]: (?P<status>{_HEX})"
 )
 _AMD_TAIL = re.compile(rf"(?:(?P<addr>Error Addr|MC\d{{1,3}}_ADDR)|(?P<ipid>IPID)|(?P<synd>Syndrome)): (?P<value>{_HEX})")
@@ -40,24 +43,34 @@ _TRACE_WORDS = (
     re.compile(r"APIC: (?P<apicid>[0-9a-fA-F]{1,8})"),
 )
 _MCELOG = re.compile(r"CPU (?P<cpu>\d{1,5}) (?:BANK )?(?P<bank>\d{1,3})\b")
-_MCELOG_STATUS = re.compile(rf"STATUS (?P<status>{_HEX}) MCGSTATUS (?P<mcgstatus>{_HEX})")
-_MCELOG_WORDS = re.compile(rf"\b(?P<name>MISC|ADDR|MCGCAP|APICID|SOCKETID) (?P<value>{_HEX})\b")
+_MCELOG_STATUS = re.compile(rf"STATUS[ \t](?P<status>{_HEX})\b(?: MCGSTATUS (?P<mcgstatus>{_HEX}))?")
+_MCELOG_WORDS = re.compile(rf"\b(?P<name>MISC|ADDR|MCGCAP|APICID|SOCKETID)[ \t](?P<value>{_HEX})\b")
 _MCELOG_VENDOR = re.compile(r"CPUID Vendor (?P<vendor>\w{1,20}) Family (?P<family>\d{1,3}) Model (?P<model>\d{1,3})")
 _NAMES = {"SOCKET": "socketid", "APIC": "apicid", "SYND": "synd", "APICID": "apicid", "SOCKETID": "socketid"}
 _DECIMAL = frozenset({"cpu", "bank", "socketid", "cpuvendor"})
-_CONSOLE, _AMD, _PROGRAM = "console", "amd", "mcelog"  # one report of each kind is under way at a time: the kernel prints in one go
+# One report of each kind is under way at a time: a kernel prints in one go.
+_CONSOLE, _AMD, _PROGRAM, _BSD = "console", "amd", "mcelog", "freebsd"
 
 
 class Mce(Drafting[str, BankText]):
     """Grammar of machine checks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listed = bank.Listed()
 
     def read(self, line: Line) -> Iterator[AnyReport]:
         text = line.text
         if match := _TRACE.search(text):
             words = (word for pattern in _TRACE_WORDS if (word := pattern.search(match["rest"])))
             yield _report(line, _numbers({**match.groupdict(), **{k: v for w in words for k, v in w.groupdict().items()}}))
+        elif fields := bank.whole(text) or self._listed.bank(text):
+            yield _report(line, fields)
         elif match := _HEAD.search(text):
-            yield from self._begin(_CONSOLE, _report(line, _numbers(match.groupdict())), line)
+            fields = {**_tail(match["rest"].strip()), **_numbers(match.groupdict())}
+            yield from self._begin(_CONSOLE, _report(line, fields), line)
+        elif fields := bank.freebsd(text):
+            yield from self._begin(_BSD, _report(line, fields), line)
         elif match := _AMD_HEAD.search(text):
             yield from self._begin(_AMD, _report(line, _amd(match)), line)
         elif match := _MCELOG.match(text):
@@ -69,10 +82,16 @@ class Mce(Drafting[str, BankText]):
         return draft if "status" in draft.fields else None
 
     def _more(self, line: Line) -> None:
-        for kind, found in ((_CONSOLE, _tail(line.text)), (_AMD, _amd_tail(line.text)), (_PROGRAM, _mcelog(line.text))):
+        for kind, found in self._additions(line.text):
             report = self._drafts.get(kind) if found else None
             if report is not None:
                 self._drafts.update(kind, replace(report, fields={**found, **report.fields}), line.number)
+
+    def _additions(self, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+        yield _CONSOLE, _tail(text)
+        yield _AMD, _amd_tail(text)
+        yield _PROGRAM, _mcelog(text)
+        yield _BSD, bank.freebsd_more(text)
 
 
 def _report(line: Line, fields: dict[str, str]) -> BankText:
@@ -93,14 +112,15 @@ def _tail(text: str) -> dict[str, str]:
     words.pop("time", None)
     if processor := _PROCESSOR.search(match["words"]):
         words |= processor.groupdict()
-    return _numbers(words)
+    return bank.with_vendor(_numbers(words))
 
 
 def _amd(match: re.Match[str]) -> dict[str, str]:
     # The kernel's AMD decoder speaks of AMD and Hygon alone.
-    signature = _signature(int(match["family"], 16), int(match["model"], 16), int(match["step"], 16))
-    found = _numbers({name: match[name] for name in ("cpu", "bank", "status")})
-    return {**found, "vendor": "amd", "cpuid": f"0x{signature:x}"}
+    found = {**_numbers({name: match[name] for name in ("cpu", "bank", "status")}), "vendor": "amd"}
+    if match["family"]:
+        found["cpuid"] = f"0x{_signature(int(match['family'], 16), int(match['model'], 16), int(match['step'], 16)):x}"
+    return found
 
 
 def _amd_tail(text: str) -> dict[str, str]:
@@ -114,6 +134,8 @@ def _mcelog(text: str) -> dict[str, str]:
         words |= match.groupdict()
     if "socketid" in words:
         words["socketid"] = str(int(words["socketid"] or "0", 16))
+    if processor := _PROCESSOR.match(text):
+        words |= processor.groupdict()
     found = _numbers(words)
     if match := _MCELOG_VENDOR.search(text):
         found |= {"vendor": match["vendor"], "cpuid": f"{_signature(int(match['family']), int(match['model'])):#x}"}

@@ -22,6 +22,7 @@ from pcifma.access.kernlog.grammar import Grammar
 from pcifma.access.kernlog.line import BDF, Line, lines
 from pcifma.access.kernlog.lspci import Lspci
 from pcifma.access.kernlog.mce import Mce
+from pcifma.access.kernlog.memory import Memory
 from pcifma.access.kernlog.old import Old
 from pcifma.access.kernlog.pciconf import Pciconf
 from pcifma.access.kernlog.phb import Phb
@@ -39,7 +40,8 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Freeze, ("EEH",)),
     (Phb, ("PHB", "P7IOC")),
     (Trace, ("aer_event:",)),
-    (Mce, ("Machine Check", "_STATUS[", "mce_record:", "CPU ")),
+    (Mce, ("Machine ", "_STATUS[", "mce_record:", "CPU ", "MCA: ", "MC:PCPU", " on cpu", "Bank ", "status=")),
+    (Memory, ("EDAC MC", "mc_event:", "error(s): ")),
     (Ras, ("error: ", "events", "errors")),
     (Esxi, ("error from ",)),
     (Fma, ("-800", "ereport.", "MSG-ID")),
@@ -50,7 +52,8 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
 # Words that every report has in some of its lines; the lines that follow one belong to it, the others need no grammar at all.
 _WORDS = (
     "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
-    "Machine Check", "_STATUS[", "mce_record:", "STATUS ", "MCE ", "Capabilities:",
+    "Machine Check", "Machine check", "_STATUS[", "mce_record:", "STATUS", "MCE", "MCA: ", "MC:PCPU", "CMCI on", "BANK ", "status=",
+    "Capabilities:", "EDAC MC", "mc_event:", "error(s): ",
     "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip
 _DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")

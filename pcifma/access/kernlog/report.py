@@ -108,7 +108,7 @@ class DpcEvent(Report):
 @dataclass(frozen=True, slots=True)
 class CperSection:
     """One section of a CPER record. *words* has what was printed, by the kernel's name for it (`aer_cor_status`); *raw* the hex
-    dump of a section that the kernel did not know.
+    dump of a section that the kernel did not know; *memory* the lines of a memory error by the kernel's names (`physical_address`).
     """
 
     index: int | None
@@ -129,6 +129,7 @@ class CperSection:
     words: Mapping[str, int] = field(default_factory=dict)
     header: tuple[int, ...] = ()
     raw: bytes = b""
+    memory: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +264,20 @@ class BankText(Report):
     fields: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryText(Report):
+    """A memory error without a processor's record. *teller*: `edac` or `firmware`; *label*: the module as the teller calls it, or empty;
+    *address*: physical, None where it is not known.
+    """
+
+    teller: Literal["edac", "firmware"]
+    corrected: bool
+    what: str
+    count: int = 1
+    label: str = ""
+    address: int | None = None
+
+
 Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | EsxiError | RasLine | FmaEreport | EehFreeze
 State = EehDevice | PhbDiag | RegisterText
-AnyReport = Event | State | FmaFault | BankText
+AnyReport = Event | State | FmaFault | BankText | MemoryText
