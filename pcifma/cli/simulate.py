@@ -12,6 +12,8 @@ from pcifma.sim.degrade import WAYS
 from pcifma.sim.fault import KINDS
 from pcifma.sim.score import Row, Tally, Trial, calibration, trial
 
+_COUNTED = ("top", "ambiguous", "undetermined", "listed", "ours", "baseline", "further")
+
 
 @click.command("simulate")
 @click.option("--trials", "-n", type=click.IntRange(min=1), default=100, show_default=True, help="Machines of each kind of fault.")
@@ -36,10 +38,10 @@ def command(*, trials: int, seed: int, kinds: tuple[str, ...], way: str | None, 
 
 def _table(rows: dict[str, Row], done: list[Trial]) -> Iterator[str]:
     heads = f"{'ours':>6} {'baseline':>9} {'further':>8} {'silent':>7}"
-    yield f"{'fault':<20} {'identifiable: top right':<30} {'ambiguous: in list of 3':<30} {heads}"
+    yield f"{'fault':<20} {'identifiable: top right':<30} {'ambiguous: in list of 3':<30} {'undetermined: in list of 3':<30} {heads}"
     for kind, row in rows.items():
         shares = f"{100 * row.ours.share:5.1f}% {100 * row.baseline.share:8.1f}% {100 * row.further.share:7.1f}% {row.silent:7d}"
-        yield f"{kind:<20} {_share(row.top):<30} {_share(row.listed):<30} {shares}"
+        yield f"{kind:<20} {_share(row.top):<30} {_share(row.ambiguous):<30} {_share(row.undetermined):<30} {shares}"
     yield ""
     yield f"{'certainty':<12} {'stated':>7}  was right"
     for (low, high), tally, stated in calibration(done):
@@ -56,10 +58,12 @@ def _share(tally: Tally) -> str:
 
 def _json(rows: dict[str, Row], done: list[Trial]) -> Iterator[str]:
     for kind, row in rows.items():
-        counted = {name: _counted(getattr(row, name)) for name in ("top", "listed", "ours", "baseline", "further")}
+        counted = {name: _counted(getattr(row, name)) for name in _COUNTED}
         yield json.dumps({"kind": kind, **counted, "silent": row.silent})
-    for (low, high), tally, stated in calibration(done):
-        yield json.dumps({"certainty": [low, min(high, 100)], "stated": round(stated, 1), "right": _counted(tally)})
+    for whose, first in (("first", True), ("all", False)):
+        for (low, high), tally, stated in calibration(done, first=first):
+            span = [low, min(high, 100)]
+            yield json.dumps({"certainty": span, "suspects": whose, "stated": round(stated, 1), "right": _counted(tally)})
 
 
 def _counted(tally: Tally) -> dict[str, object]:

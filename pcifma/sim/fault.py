@@ -52,14 +52,14 @@ class Culprit:
 class Drawn:
     """A fault: *culprit*, and *shown*, what it gives.
 
-    *link_status*: (speed code, width) of each link that was drawn. *ambiguous*: the evidence fits more than one part. *beside*: who
-    else is at fault at the same time.
+    *link_status*: (speed code, width) of each link that was drawn. *fits*: how many parts the evidence fits, by physics alone. *beside*:
+    who else is at fault at the same time.
     """
 
     kind: str
     culprit: Culprit
     shown: tuple[Shown, ...]
-    ambiguous: bool = False
+    fits: int = 1
     link_status: Mapping[str, int] = field(default_factory=dict)
     beside: tuple[Culprit, ...] = ()
 
@@ -96,9 +96,9 @@ class _Site:
         return [str(f.bdf) for f in self.path if f.dev_type in (DevType.UPSTREAM_PORT, DevType.ENDPOINT)]
 
     @property
-    def alone(self) -> bool:
-        below = [f for f in self.fabric if f.dev_type == DevType.ENDPOINT and self.fabric.path(f)[0] == self.path[0]]
-        return len(below) == 1
+    def neighbours(self) -> list[Function]:
+        # The cards below this Root Port that something uses; itself is one.
+        return [f for f in used(self.fabric) if self.fabric.path(f)[0] == self.path[0]]
 
     def chance(self, p: float) -> bool:
         return self.draw.random() < p
@@ -110,7 +110,14 @@ class _Site:
             yield Shown(at_s, "pci.sec-rserr", self.root, "fatal")
 
 
-Made = tuple[Culprit, bool, list[Shown]]
+def used(fabric: Fabric) -> list[Function]:
+    """The endpoints that a driver uses; all of them where none is used. A fault shows where something is asked of a card."""
+    cards = [f for f in fabric if f.dev_type == DevType.ENDPOINT]
+    return [f for f in cards if f.driver] or cards
+
+
+# Culprit, how many parts the evidence fits, and the evidence.
+Made = tuple[Culprit, int, list[Shown]]
 Maker = Callable[[_Site], Made]
 
 
@@ -124,7 +131,10 @@ _LINK_PRECURSOR, _DEVICE_PRECURSOR = 0.6, 0.1
 # Of what goes down, three in five are seats, risers and cables, two the card itself; of what does not answer, one in three.
 _LINK_SHARE, _NORESP_LINK_SHARE = 0.6, 1 / 3
 _FAILS_AT_S = 200.0
+# Of two ends that may both have broken flow control, the card did in two cases of three: illumos gives a port half of a card's FIT.
+_PORT_SHARE = 1 / 3
 _STRAY, _PROBED = 0.2, 0.05
+_UNTOLD = 99
 
 
 def _internal(site: _Site) -> Made:
@@ -134,8 +144,8 @@ def _internal(site: _Site) -> Made:
     if draw < 0.85:
         # The port above sends a malformed TLP down: the card is the first to receive it.
         shown = [Shown(1, "pciex.tl.mtlp", site.me, "fatal", {"requester": "0000:00:00.0"})]
-        return Culprit(site.port, _INTERR), False, [*shown, *site.message(1.5, "fatal")]
-    return Culprit(site.port, _INTERR), False, [Shown(1, "pciex.int.ue", site.port, "fatal"), *site.message(1.5, "fatal")]
+        return Culprit(site.port, _INTERR), 1, [*shown, *site.message(1.5, "fatal")]
+    return Culprit(site.port, _INTERR), 1, [Shown(1, "pciex.int.ue", site.port, "fatal"), *site.message(1.5, "fatal")]
 
 
 def _internal_card(site: _Site) -> Made:
@@ -146,14 +156,14 @@ def _internal_card(site: _Site) -> Made:
     if way >= 0.5 or site.chance(0.2):
         # A malformed TLP is found by the first receiver.
         shown.append(Shown(1, "pciex.tl.mtlp", site.port, "fatal", {"requester": site.me}))
-    return Culprit(site.me, _INTERR), False, [*shown, *site.message(1.5, "fatal")]
+    return Culprit(site.me, _INTERR), 1, [*shown, *site.message(1.5, "fatal")]
 
 
 def _flow_control(site: _Site) -> Made:
     # The receiver sees its buffer overrun or a protocol violation: the sender's credits or the receiver's own are wrong, who knows.
     leaf = site.draw.choice(("pciex.tl.rof", "pciex.tl.fcp"))
-    culprit = Culprit(site.draw.choice((site.me, site.port)), _INTERR)
-    return culprit, True, [Shown(1, leaf, site.draw.choice((site.me, site.port)), "fatal"), *site.message(1.5, "fatal")]
+    culprit = Culprit(site.port if site.chance(_PORT_SHARE) else site.me, _INTERR)
+    return culprit, 2, [Shown(1, leaf, site.draw.choice((site.me, site.port)), "fatal"), *site.message(1.5, "fatal")]
 
 
 def _precursor(site: _Site, chance: float) -> Iterator[Shown]:
@@ -178,7 +188,7 @@ def _link_down(site: _Site) -> Made:
     if site.chance(0.5 if link else 0.8):
         # A link may train again before anybody looks; a dead card does not come back.
         shown.append(Shown(at_s + 1, UNREAD, site.me, "info"))
-    return Culprit(site.me, _LINKERR if link else _NORESP, _GONE), False, shown
+    return Culprit(site.me, _LINKERR if link else _NORESP, _GONE), 1, shown
 
 
 def _no_response(site: _Site) -> Made:
@@ -193,8 +203,8 @@ def _no_response(site: _Site) -> Made:
     dead = site.chance(0.2 if link else 0.5)  # what does not answer requests often does not answer the poller either
     if dead:
         shown.append(Shown(at_s + 1, UNREAD, site.me, "info"))
-    told = logged or dead or site.alone
-    return Culprit(site.me, _BUS_NORESP if link else _NORESP, _GONE), not told, shown
+    # A time-out without a log may be of whoever is asked anything below that Root Port.
+    return Culprit(site.me, _BUS_NORESP if link else _NORESP, _GONE), 1 if logged or dead else len(site.neighbours), shown
 
 
 def _poison(site: _Site) -> Made:
@@ -205,21 +215,20 @@ def _poison(site: _Site) -> Made:
             shown.append(Shown(at_s, "pciex.tl.ptlp", device, "nonfatal", {"requester": site.me}))
             shown.append(Shown(at_s, "pci.sec-dpe", device, "nonfatal"))
         shown.append(Shown(at_s, "pci.mdpe", site.me, "nonfatal"))
-    return Culprit(site.me, _UNAF), False, shown
+    return Culprit(site.me, _UNAF), 1, shown
 
 
 def _poison_memory(site: _Site) -> Made:
     # Completions from memory are poisoned before they reach the Root Port; readers below it see them.
-    below = [f for f in site.fabric if f.dev_type == DevType.ENDPOINT and site.fabric.path(f)[0] == site.path[0]]
     shown: list[Shown] = []
     for n in range(6):
-        reader = _Site(site.draw, site.fabric, site.draw.choice(below))
+        reader = _Site(site.draw, site.fabric, site.draw.choice(site.neighbours))
         for device in reader.receivers_down:
             named = {"requester": reader.me, "completer": "0000:00:00.0"}
             shown.append(Shown(1 + n * _EPISODE_S, "pciex.tl.ptlp", device, "nonfatal", named))
             shown.append(Shown(1 + n * _EPISODE_S, "pci.dpe", device, "nonfatal"))
         shown.append(Shown(1 + n * _EPISODE_S, "pci.mdpe", reader.me, "nonfatal"))
-    return Culprit(site.root, _UNAF), False, shown
+    return Culprit(site.root, _UNAF), 1, shown
 
 
 def _checksum(site: _Site) -> Made:
@@ -228,20 +237,20 @@ def _checksum(site: _Site) -> Made:
     device = site.draw.choice(switches) if switches and site.chance(0.7) else site.me
     named = {"requester": site.me}
     shown = [Shown(1 + n * _EPISODE_S, "pciex.tl.ecrc", site.root, "nonfatal", named) for n in range(6)]
-    return Culprit(device, _UNAF), bool(switches), shown
+    return Culprit(device, _UNAF), 1 + len(switches), shown
 
 
 def _bad_request(site: _Site) -> Made:
     leaf, device = ("pciex.tl.acsv", site.port) if site.chance(0.2) and site.port != site.root else ("pciex.tl.ur", site.root)
     shown = [Shown(1 + n * _EPISODE_S, leaf, device, "nonfatal", {"requester": site.me}) for n in range(10)]
-    return Culprit(site.me, "fault.io.pciex.device-invreq"), False, shown
+    return Culprit(site.me, "fault.io.pciex.device-invreq"), 1, shown
 
 
 def _driver(site: _Site) -> Made:
     # Software asks a device for what it does not have, over and over.
     named = {"requester": "0000:00:00.0"}
     shown = [Shown(1 + n * _EPISODE_S, "pciex.tl.ur", site.me, "nonfatal", named) for n in range(10)]
-    return Culprit(site.me, "defect.io.pciex.driver"), False, shown
+    return Culprit(site.me, "defect.io.pciex.driver"), 1, shown
 
 
 def _completer_abort(site: _Site) -> Made:
@@ -251,17 +260,17 @@ def _completer_abort(site: _Site) -> Made:
         shown.append(Shown(at_s, "pciex.tl.ca", site.me, "nonfatal", {"requester": "0000:00:00.0"}))
         shown.append(Shown(at_s, "pci.sta", site.me, "nonfatal"))
         shown += [Shown(at_s, "pci.sec-rta", device, "nonfatal") for device in site.receivers_up]
-    return Culprit(site.me, _INTERR), False, shown
+    return Culprit(site.me, _INTERR), 1, shown
 
 
 def _stray(site: _Site) -> Made:
     named = {"requester": "0000:00:00.0", "completer": site.me}
-    return Culprit(site.me, _CORR), False, [Shown(1 + n * _EPISODE_S, "pciex.tl.uc", site.root, "nonfatal", named) for n in range(10)]
+    return Culprit(site.me, _CORR), 1, [Shown(1 + n * _EPISODE_S, "pciex.tl.uc", site.root, "nonfatal", named) for n in range(10)]
 
 
 def _corrected_internal(site: _Site) -> Made:
     device = site.me if site.chance(0.7) else site.port
-    return Culprit(device, _CORR), False, [Shown(1 + n * _EPISODE_S, "pciex.int.ce", device, "correctable") for n in range(10)]
+    return Culprit(device, _CORR), 1, [Shown(1 + n * _EPISODE_S, "pciex.int.ce", device, "correctable") for n in range(10)]
 
 
 def _trained_down(site: _Site) -> Made:
@@ -269,14 +278,14 @@ def _trained_down(site: _Site) -> Made:
     link = site.chance(2 / 3)
     leaf = site.draw.choice(("pciex.pl.speed", "pciex.pl.width"))
     shown = [*_precursor(site, 0.4 if link else _DEVICE_PRECURSOR), Shown(_FAILS_AT_S, leaf, site.me, "correctable")]
-    return Culprit(site.me, "fault.io.pciex.bus-linkerr-deg" if link else "fault.io.pciex.device-interr-deg", _DEGRADED), False, shown
+    return Culprit(site.me, "fault.io.pciex.bus-linkerr-deg" if link else "fault.io.pciex.device-interr-deg", _DEGRADED), 1, shown
 
 
 def _slot_power(site: _Site) -> Made:
     shown = [Shown(1, "pciex.slot.pf", site.port, "nonfatal")]
     if site.chance(0.5):
         shown += [Shown(1, "pciex.dl.sd", site.port, "fatal"), *site.message(1.5, "fatal")]
-    return Culprit(site.port, "fault.io.pciex.slot-power"), False, shown
+    return Culprit(site.port, "fault.io.pciex.slot-power"), 1, shown
 
 
 MAKERS: dict[str, Maker] = {
@@ -302,7 +311,7 @@ _SINGLE = ("internal", "link-down", "no-response", "slot-power")
 
 def fault(kind: str, draw: Random, fabric: Fabric) -> Drawn:
     """A fault of *kind* somewhere on *fabric*; `two-faults`: two at once on two cards, or one where there is but one card."""
-    cards = [f for f in fabric if f.dev_type == DevType.ENDPOINT]
+    cards = used(fabric)
     if kind == "marginal-link":
         return marginal(draw, fabric)
     if kind == "two-faults":
@@ -310,14 +319,21 @@ def fault(kind: str, draw: Random, fabric: Fabric) -> Drawn:
         one = _made(kind, _Site(draw, fabric, first), draw.choice(_SINGLE))
         other = [_made(kind, _Site(draw, fabric, card), draw.choice(_SINGLE)) for card in more]
         shown = (shown for each in other for shown in each.shown)
-        ambiguous = any(each.ambiguous for each in (one, *other))
-        return replace(one, shown=(*one.shown, *shown), ambiguous=ambiguous, beside=tuple(each.culprit for each in other))
+        fits = _UNTOLD if _hide(one, *other) else max(each.fits for each in (one, *other))
+        return replace(one, shown=(*one.shown, *shown), fits=fits, beside=tuple(each.culprit for each in other))
     return _made(kind, _Site(draw, fabric, draw.choice(cards)), kind)
 
 
 def _made(kind: str, site: _Site, maker: str) -> Drawn:
-    culprit, ambiguous, shown = MAKERS[maker](site)
-    return Drawn(kind, culprit, (*_stray_errors(site), *shown), ambiguous)
+    culprit, fits, shown = MAKERS[maker](site)
+    return Drawn(kind, culprit, (*_stray_errors(site), *shown), fits)
+
+
+def _hide(*faults: Drawn) -> bool:
+    # One status bit holds one error a look: where two faults time out at one port, one of them has to show something else.
+    timed_out = [{shown.device for shown in fault.shown if shown.leaf == "pciex.tl.cto"} for fault in faults]
+    told = [any(shown.leaf in (UNREAD, "pciex.dl.sd") for shown in fault.shown) for fault in faults]
+    return not all(told) and len(faults) > 1 and bool(set.intersection(*timed_out))
 
 
 def _stray_errors(site: _Site) -> Iterator[Shown]:
@@ -355,7 +371,7 @@ def marginal(draw: Random, fabric: Fabric) -> Drawn:
     class_ = _CORR if part != "link" else "fault.io.pciex.bus-linkerr-corr"
     kin = frozenset({class_, "fault.io.pciex.bus-linkerr-lane"}) if part == "link" else frozenset({class_})
     status = code | width << 4
-    return Drawn("marginal-link", Culprit(culprit, class_, kin), tuple(shown), True, {ends[0]: status, ends[1]: status})
+    return Drawn("marginal-link", Culprit(culprit, class_, kin), tuple(shown), 2, {ends[0]: status, ends[1]: status})
 
 
 _LINK_BITS = (

@@ -11,6 +11,8 @@ from pcifma.regs.bdf import Bdf
 from pcifma.regs.exp import DevType
 
 _SWITCH_CHANCE, _NESTED_CHANCE = 0.5, 0.25
+# Of the cards in a machine, so many are used by a driver.
+_USED_CHANCE = 0.85
 _MAX_ROOT_PORTS, _MAX_DOWNSTREAM = 4, 5
 
 
@@ -31,6 +33,7 @@ class _Builder:
             vendor=0x1DE5, device=0x1000 + len(self.functions), subsystem_vendor=0, subsystem_device=0,
             class_code=0x060400 if bridge else 0x020000, revision=0, header_type=int(bridge), multifunction=False,
             dev_type=kind, capabilities=_CAPABILITIES, size=4096, parent=parent,
+            driver="driver" if not bridge and self.draw.random() < _USED_CHANCE else None,
         )  # fmt: skip
         return bdf
 

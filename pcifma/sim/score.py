@@ -25,13 +25,13 @@ _SHADOWS = ("pciex.rc.", "pci.sec-rserr", UNREAD)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One machine and fault. *top*, *listed*, *baseline*: the part is right; *cases*: how many.
+    """One machine and fault. *fits*: how many parts its evidence fits. *top*, *listed*, *baseline*: the part is right; *cases*: how many.
 
     *stated*: for each suspect of the first case its certainty in percent, and whether part and class are the very truth.
     """
 
     kind: str
-    ambiguous: bool
+    fits: int
     heard: int
     top: bool
     listed: bool
@@ -63,12 +63,15 @@ class Tally:
 
 @dataclass(slots=True)
 class Row:
-    """One kind's score. *top* is of the identifiable ones, *listed* of the ambiguous, *baseline* and *further* cases of all.
+    """One kind's score. *top* is of the identifiable ones, *baseline* and *further* cases of all.
 
+    In the list of three: *ambiguous*, what fits two or three parts, *undetermined*, what fits more, *listed*, both.
     *silent*: nothing was heard, so nothing could be said; these are in no other count.
     """
 
     top: Tally = field(default_factory=Tally)
+    ambiguous: Tally = field(default_factory=Tally)
+    undetermined: Tally = field(default_factory=Tally)
     listed: Tally = field(default_factory=Tally)
     ours: Tally = field(default_factory=Tally)
     baseline: Tally = field(default_factory=Tally)
@@ -80,8 +83,9 @@ class Row:
         if not trial.heard:
             self.silent += 1
             return
-        if trial.ambiguous:
+        if trial.fits > 1:
             self.listed.add(trial.listed)
+            (self.ambiguous if trial.fits <= LIST else self.undetermined).add(trial.listed)
         else:
             self.top.add(trial.top)
         self.ours.add(trial.top)
@@ -116,7 +120,7 @@ def _judged(drawn: Drawn, heard: Sequence[Heard], cases: Sequence[Case]) -> Tria
     suspects = mine[0] if mine else []
     return Trial(
         kind=drawn.kind,
-        ambiguous=drawn.ambiguous,
+        fits=drawn.fits,
         heard=len(heard),
         top=bool(suspects) and _right(drawn.culprit, suspects[0]),
         listed=any(_right(drawn.culprit, suspect) for suspect in suspects[:LIST]),
@@ -132,7 +136,7 @@ def _judged_together(drawn: Drawn, heard: Sequence[Heard], mine: Sequence[Sequen
     top = all(any(suspects and _right(culprit, suspects[0]) for suspects in mine) for culprit in culprits)
     listed = all(any(_right(culprit, suspect) for suspects in mine for suspect in suspects[:LIST]) for culprit in culprits)
     baseline = len(culprits) == 1 and _blamed(heard, drawn.culprit)
-    return Trial(drawn.kind, drawn.ambiguous, len(heard), top, listed, baseline, (), 1 + max(0, len(mine) - len(culprits)))
+    return Trial(drawn.kind, drawn.fits, len(heard), top, listed, baseline, (), 1 + max(0, len(mine) - len(culprits)))
 
 
 def _right(culprit: Culprit, suspect: Suspect) -> bool:

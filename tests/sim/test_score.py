@@ -10,7 +10,7 @@ from pcifma.sim.score import Row, Tally, Trial, calibration, trial, wilson
 
 
 def tried(**changes: object) -> Trial:
-    plain = {"kind": "x", "ambiguous": False, "heard": 1, "top": True, "listed": True, "baseline": False}
+    plain = {"kind": "x", "fits": 1, "heard": 1, "top": True, "listed": True, "baseline": False}
     return Trial(**{**plain, "stated": ((90, True),), "cases": 1, **changes})  # type: ignore[arg-type]
 
 
@@ -19,12 +19,13 @@ def test_wilson_interval_is_the_published_one(k: int, n: int, low: float, high: 
     assert wilson(k, n) == pytest.approx((low, high), abs=0.001)
 
 
-def test_row_keeps_identifiable_ambiguous_and_silent_apart() -> None:
+def test_row_keeps_identifiable_ambiguous_undetermined_and_silent_apart() -> None:
     row = Row()
-    for one in (tried(), tried(top=False), tried(ambiguous=True, top=False), tried(heard=0, top=False)):
+    for one in (tried(), tried(top=False), tried(fits=3, top=False), tried(fits=4, top=False, listed=False), tried(heard=0, top=False)):
         row.add(one)
-    assert ((row.top.k, row.top.n), (row.listed.k, row.listed.n), row.silent) == ((1, 2), (1, 1), 1)
-    assert (row.ours.k, row.ours.n) == (1, 3)
+    assert ((row.top.k, row.top.n), (row.ambiguous.k, row.ambiguous.n), row.silent) == ((1, 2), (1, 1), 1)
+    assert ((row.undetermined.k, row.undetermined.n), (row.listed.k, row.listed.n)) == ((0, 1), (1, 2))
+    assert (row.ours.k, row.ours.n) == (1, 4)
 
 
 def test_calibration_holds_certainty_against_what_was_right() -> None:
