@@ -6,17 +6,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from pcifma.access.fixture import Fixture
 from pcifma.errors import LogError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.fabric.build import build
 from pcifma.fmd.engine.engine import Engine
+from pcifma.fmd.engine.house import NoHouse
 from pcifma.fmd.engine.module import Registration
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.property import typed
 from pcifma.plugin.loader import Plugin
+from pcifma.plugin.status import Status
 from pcifma.poll.look import Look
 from pcifma.poll.replay import play
 
@@ -47,13 +51,25 @@ def rehearse(fixture: Fixture, plugins: Sequence[Plugin]) -> Iterator[Happening]
             log.close()
 
 
+class _Recorded(NoHouse):
+    # Of a recording it is known whom its looks could not read.
+    def __init__(self) -> None:
+        self.unread: dict[str, str] = {}
+
+    def status(self) -> Status:
+        return msgspec.structs.replace(super().status(), unread=self.unread)
+
+
 class _Rehearsal:
     def __init__(self, fixture: Fixture, log: Log, modules: Sequence[Plugin]) -> None:
         self._fixture, self._log = fixture, log
         self._reader = log.reader()
         self._shown = 0
         fabric = build(fixture)
-        self._engine = Engine(log, fixture.clock, host=fixture.name, boot=fixture.boot, facts=fixture.host, fabric=fabric)
+        self._house = _Recorded()
+        self._engine = Engine(
+            log, fixture.clock, host=fixture.name, boot=fixture.boot, facts=fixture.host, fabric=fabric, house=self._house
+        )
         for plugin in modules:
             self._engine.register(registration(plugin))
 
@@ -64,6 +80,7 @@ class _Rehearsal:
                 fabric_id = look.fabric.id
                 self._engine.topo(look.fabric)
             self._append(look)
+            self._house.unread = look.unread
             yield look
             yield from self._settle()
         end_ns = self._fixture.clock.boot_ns() + PATIENCE_NS

@@ -67,6 +67,12 @@ class Case(Protocol):
         *rest*: percent (0 to 99) that stays with parts which are not listed, because more may be at fault than a list is good for.
         """
 
+    def revise(self, suspects: Iterable[Suspect], *, code: str, severity: str, urgency: str, rest: int = 0) -> None:
+        """Say of a published case what is known better now (list.updated): who is not among *suspects* is acquitted, who is new is added.
+
+        It never becomes less urgent by that.
+        """
+
     def close(self) -> None:
         """The case needs no more attention from its diagnosis engine."""
 

@@ -155,7 +155,9 @@ class _Maker:
         self._fabric, self._seq = fabric, 0
 
     def heard(self, one: Heard) -> Ereport:
-        payload: dict[str, PayloadValue] = {f"tlp-{part}": device for part, device in one.shown.named.items()}
+        payload: dict[str, PayloadValue] = {f"tlp-{part}": device for part, device in one.shown.named.items() if part != "source"}
+        if (source := one.shown.named.get("source")) is not None:
+            payload |= {"source-id": Bdf.parse(source).requester_id, "source-valid": True}
         if one.shown.lane is not None:
             payload["lane"] = one.shown.lane
         if one.shown.leaf == UNREAD:

@@ -26,7 +26,9 @@ UNREAD = "pcifma.unread"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One error bit at *device*, *at_s* seconds after the start. *named*: what its Header Log names (requester, completer, target).
+    """One error bit at *device*, *at_s* seconds after the start.
+
+    *named*: what its Header Log names (requester, completer, target), or whose message it is (source).
 
     *lane*: of an error by lane.
     """
@@ -103,9 +105,10 @@ class _Site:
     def chance(self, p: float) -> bool:
         return self.draw.random() < p
 
-    def message(self, at_s: float, severity: Severity) -> Iterator[Shown]:
-        # ERR_FATAL or ERR_NONFATAL at the Root Port, with its conventional shadow.
-        yield Shown(at_s, "pciex.rc.fe-msg" if severity == "fatal" else "pciex.rc.nfe-msg", self.root, severity)
+    def message(self, at_s: float, severity: Severity, source: str) -> Iterator[Shown]:
+        # ERR_FATAL or ERR_NONFATAL at the Root Port, which names the Function that reports it, with its conventional shadow.
+        leaf = "pciex.rc.fe-msg" if severity == "fatal" else "pciex.rc.nfe-msg"
+        yield Shown(at_s, leaf, self.root, severity, {"source": source})
         if self.chance(0.5):
             yield Shown(at_s, "pci.sec-rserr", self.root, "fatal")
 
@@ -144,8 +147,8 @@ def _internal(site: _Site) -> Made:
     if draw < 0.85:
         # The port above sends a malformed TLP down: the card is the first to receive it.
         shown = [Shown(1, "pciex.tl.mtlp", site.me, "fatal", {"requester": "0000:00:00.0"})]
-        return Culprit(site.port, _INTERR), 1, [*shown, *site.message(1.5, "fatal")]
-    return Culprit(site.port, _INTERR), 1, [Shown(1, "pciex.int.ue", site.port, "fatal"), *site.message(1.5, "fatal")]
+        return Culprit(site.port, _INTERR), 1, [*shown, *site.message(1.5, "fatal", site.me)]
+    return Culprit(site.port, _INTERR), 1, [Shown(1, "pciex.int.ue", site.port, "fatal"), *site.message(1.5, "fatal", site.port)]
 
 
 def _internal_card(site: _Site) -> Made:
@@ -156,14 +159,15 @@ def _internal_card(site: _Site) -> Made:
     if way >= 0.5 or site.chance(0.2):
         # A malformed TLP is found by the first receiver.
         shown.append(Shown(1, "pciex.tl.mtlp", site.port, "fatal", {"requester": site.me}))
-    return Culprit(site.me, _INTERR), 1, [*shown, *site.message(1.5, "fatal")]
+    return Culprit(site.me, _INTERR), 1, [*shown, *site.message(1.5, "fatal", shown[0].device)]
 
 
 def _flow_control(site: _Site) -> Made:
     # The receiver sees its buffer overrun or a protocol violation: the sender's credits or the receiver's own are wrong, who knows.
     leaf = site.draw.choice(("pciex.tl.rof", "pciex.tl.fcp"))
     culprit = Culprit(site.port if site.chance(_PORT_SHARE) else site.me, _INTERR)
-    return culprit, 2, [Shown(1, leaf, site.draw.choice((site.me, site.port)), "fatal"), *site.message(1.5, "fatal")]
+    reporter = site.draw.choice((site.me, site.port))
+    return culprit, 2, [Shown(1, leaf, reporter, "fatal"), *site.message(1.5, "fatal", reporter)]
 
 
 def _precursor(site: _Site, chance: float) -> Iterator[Shown]:
@@ -177,7 +181,7 @@ def _link_down(site: _Site) -> Made:
     link = site.chance(_LINK_SHARE)
     at_s = _FAILS_AT_S
     shown = [*_precursor(site, _LINK_PRECURSOR if link else _DEVICE_PRECURSOR)]
-    shown += [Shown(at_s, "pciex.dl.sd", site.port, "fatal"), *site.message(at_s + 0.5, "fatal")]
+    shown += [Shown(at_s, "pciex.dl.sd", site.port, "fatal"), *site.message(at_s + 0.5, "fatal", site.port)]
     if site.chance(0.5):
         shown.append(Shown(at_s + 0.5, "pciex.tl.cto", site.root, "nonfatal", {"requester": "0000:00:00.0", "target": site.me}))
     if site.chance(0.4):
@@ -284,7 +288,7 @@ def _trained_down(site: _Site) -> Made:
 def _slot_power(site: _Site) -> Made:
     shown = [Shown(1, "pciex.slot.pf", site.port, "nonfatal")]
     if site.chance(0.5):
-        shown += [Shown(1, "pciex.dl.sd", site.port, "fatal"), *site.message(1.5, "fatal")]
+        shown += [Shown(1, "pciex.dl.sd", site.port, "fatal"), *site.message(1.5, "fatal", site.port)]
     return Culprit(site.port, "fault.io.pciex.slot-power"), 1, shown
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import msgspec
 
-from pcifma.plugin import Case, Ereport, Fabric, ListEvent, Services
+from pcifma.plugin import Case, Ereport, Fabric, ListEvent, Services, Suspect
 
 from . import chain, history
 from .address import find
@@ -26,6 +27,7 @@ Outcome = Literal["convict", "watch", "silent"]
 # What one exercise of the host bridge's record echoes: a verdict on the same machine so short before, or after.
 ECHO_S = 60.0
 CONTAINED = "ereport.io.pciex.dpc.trig"
+ROOT_COMPLEX = "ereport.io.pciex.rc."
 MENDED = frozenset({"repaired", "replaced"})
 
 
@@ -48,10 +50,11 @@ class Convictions:
         taken: dict[str, str] = {}
         known = {one.event.uuid: one for one in (*together.past, *fresh)}
         new = {one.event.uuid for one in fresh}
-        evidence = self._evidence(fabric, [*together.past, *fresh])
+        followers = _followers([*together.past, *fresh])
+        evidence = self._evidence(fabric, [one for one in (*together.past, *fresh) if one.event.uuid not in followers])
         if not fresh or not evidence or self._is_echo(fresh, together.past):
             return taken
-        verdicts = self._verdicts(fabric, evidence)
+        verdicts = [_with_followers(verdict, known, followers) for verdict in self._verdicts(fabric, evidence)]
         for verdict in verdicts:
             mine = [known[uuid] for uuid in sorted(verdict.explains)]
             if new & verdict.explains:
@@ -126,6 +129,9 @@ class Convictions:
                 return known
         if outcome == "silent":
             return None
+        if known is not None and known.state == "SOLVED":
+            self._revise(known, fabric, verdict, fresh, outcome)
+            return known
         return self._open(fabric, verdict, events if known is None else fresh, outcome)
 
     def _known(self, verdict: Verdict, key: str, mine: Sequence[Kept]) -> Case | None:
@@ -133,11 +139,13 @@ class Convictions:
         earlier = next((cases[one.case] for one in mine if one.case in cases), None)
         if earlier is not None and self._docket.candidates(earlier) & verdict.candidates:
             return earlier
-        return self._docket.of(key)
+        best = verdict.best
+        return self._docket.of(key) or self._docket.wide((best.fault.class_, best.part))
 
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
-        narrower = verdict.candidates < self._docket.candidates(known)
+        before = self._docket.candidates(known)
+        narrower = verdict.candidates < before or _parts(verdict.candidates) < _parts(before)
         return narrower or (outcome == "convict" and self._docket.chain(known).get("watch") is True)
 
     def _outcome(self, fabric: Fabric, verdict: Verdict, key: str, events: Sequence[Ereport], *, repeated: bool) -> Outcome:
@@ -160,23 +168,40 @@ class Convictions:
     def _is_guests(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport]) -> bool:
         function = find(fabric, verdict.best.part)
         owned = function is not None and function.driver in GUEST_DRIVERS
-        return owned and all(matches(event.class_, self._rules.removal.explains) for event in events)
+        # What comes here of a guest's Function that reads all ones has done so for longer than any reset takes.
+        gone = any(event.class_.endswith("pcifma.unread") and event.device == verdict.best.part for event in events)
+        return owned and not gone and all(matches(event.class_, self._rules.removal.explains) for event in events)
 
     def _open(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> Case:
         best = verdict.best
-        suspects = [(h, percent, function) for h, percent in verdict.suspects if (function := find(fabric, h.part)) is not None]
+        suspects = _named(fabric, verdict)
         key = _key(best)
         if self._docket.of(key) is not None:
             key = f"{key}:{self._services.now_ns()}"
-        case = self._docket.open(key, events, [suspect(fabric, h.fault.class_, f, percent) for h, percent, f in suspects])
-        swaps = [swap for h, _, _ in suspects[:1] for swap in self._swaps(fabric, h.fault.group, h.part)]
-        told = {**chain.of_verdict(self._rules, fabric, verdict, swaps), "watch": outcome == "watch"}
-        code = self._docket.code([h.fault.class_ for h, _, _ in suspects])
-        urgency = _urgency(best.fault, events, outcome)
+        case = self._docket.open(key, events, suspects)
+        told = {**self._chain(fabric, verdict), "watch": outcome == "watch"}
+        code, urgency = self._docket.code([one.class_ for one in suspects]), _urgency(best.fault, events, outcome)
         fresh = self._docket.solve(case, told, code=code, severity=_severity(best.fault, outcome), urgency=urgency)
         if fresh and outcome == "convict":
-            self._docket.remember(self._entries(fabric, best.fault.group, [h.part for h, _, _ in suspects], case, events[0].time))
+            self._remember(fabric, verdict, case, events)
         return case
+
+    def _revise(self, known: Case, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> None:
+        best = verdict.best
+        watched = outcome == "watch" and self._docket.chain(known).get("watch") is True
+        told = {**self._chain(fabric, verdict), "watch": watched}
+        severity, urgency = _severity(best.fault, outcome), _urgency(best.fault, events, outcome)
+        self._docket.revise(known, _key(best), told, _named(fabric, verdict), severity=severity, urgency=urgency)
+        if outcome == "convict":
+            self._remember(fabric, verdict, known, events)
+
+    def _chain(self, fabric: Fabric, verdict: Verdict) -> dict[str, Any]:
+        best = verdict.best
+        return chain.of_verdict(self._rules, fabric, verdict, self._swaps(fabric, best.fault.group, best.part))
+
+    def _remember(self, fabric: Fabric, verdict: Verdict, case: Case, events: Sequence[Ereport]) -> None:
+        parts = [h.part for h, _ in verdict.suspects]
+        self._docket.remember(self._entries(fabric, verdict.best.fault.group, parts, case, events[0].time))
 
     def _entries(self, fabric: Fabric, family: str, parts: Iterable[str], case: Case, time: str) -> Iterator[Entry]:
         for part in dict.fromkeys(parts):
@@ -234,6 +259,33 @@ class Convictions:
         if self._docket.solve(case, told, code=code, severity=link.severity, urgency=link.urgency):
             self._docket.remember(self._entries(fabric, "link", [worse.of.lower], case, event.time))
         self._said_ns = self._services.now_ns()
+
+
+def _parts(candidates: Iterable[tuple[str, str]]) -> frozenset[str]:
+    return frozenset(part for _, part in candidates)
+
+
+def _followers(kept: Sequence[Kept]) -> dict[str, str]:
+    # A message repeats what its source has logged, and tells nothing where that is known: (its uuid, the source).
+    messages = {one.event.uuid: one.seen.named["source"] for one in kept if _is_message(one.seen)}
+    spoke = {one.event.device for one in kept if one.event.uuid not in messages and one.event.severity != "info"}
+    return {uuid: source for uuid, source in messages.items() if source in spoke}
+
+
+def _is_message(one: Seen) -> bool:
+    # Message bits of Root Error Status, and a trigger of Downstream Port Containment by a message.
+    is_one = one.class_.startswith(ROOT_COMPLEX) or (one.class_ == CONTAINED and "by-message" in one.tags)
+    return is_one and "source" in one.named
+
+
+def _with_followers(verdict: Verdict, known: Mapping[str, Kept], followers: Mapping[str, str]) -> Verdict:
+    sources = {known[uuid].event.device for uuid in verdict.explains}
+    return replace(verdict, explains=verdict.explains | {uuid for uuid, source in followers.items() if source in sources})
+
+
+def _named(fabric: Fabric, verdict: Verdict) -> list[Suspect]:
+    found = [(h, percent, find(fabric, h.part)) for h, percent in verdict.suspects]
+    return [suspect(fabric, h.fault.class_, function, percent) for h, percent, function in found if function is not None]
 
 
 def _is_contained(fabric: Fabric, one: Seen, others: Iterable[Seen]) -> bool:

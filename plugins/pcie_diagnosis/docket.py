@@ -50,6 +50,7 @@ class Docket:
         self._services, self._store, self._rules = services, store, rules
         self._known: dict[str, Case] = {case.key: case for case in services.cases()}
         self._blamed = {pair: case for case in self._known.values() for pair in self.suspects(case)}
+        self._wide = {pair: case for case in self._known.values() for pair in self._unlisted(case)}
         kept = store.get("history")
         self.history: list[Entry] = _HISTORY.decode(kept) if kept else []
 
@@ -76,14 +77,36 @@ class Docket:
         case.solve(code, severity=severity, urgency=urgency, rest=int(chain.get("rest", 0)))
         pairs = [(str(row["class"]), str(row["device"])) for row in chain.get("suspects", ())]
         if case.state in _OPEN:
-            self.keep_chain(case, chain)
-            self._blamed |= dict.fromkeys(pairs, case)
+            self._told(case, chain)
             return True
         survivor = next((old for pair in pairs if (old := self._blamed.get(pair)) is not None and old.state in _OPEN), None)
         if survivor is not None:
             self._known[case.key] = survivor
             self.keep_chain(survivor, {**self.chain(survivor), **chain, "watch": bool(chain.get("watch"))})
         return False
+
+    def revise(self, case: Case, key: str, chain: dict[str, Any], suspects: Sequence[Suspect], *, severity: str, urgency: str) -> None:
+        """Tell what is known better of *case*, which stands under *key* as well from now on."""
+        code, rest = self.code([one.class_ for one in suspects]), int(chain.get("rest", 0))
+        case.revise(suspects, code=code, severity=severity, urgency=urgency, rest=rest)
+        self._known[key] = case
+        self._told(case, chain)
+
+    def _told(self, case: Case, chain: dict[str, Any]) -> None:
+        self.keep_chain(case, chain)
+        self._blamed |= dict.fromkeys(self.suspects(case), case)
+        self._wide |= dict.fromkeys(self._unlisted(case), case)
+
+    def _unlisted(self, case: Case) -> frozenset[tuple[str, str]]:
+        return self.candidates(case) - self.suspects(case)
+
+    def wide(self, pair: tuple[str, str]) -> Case | None:
+        """The open case whose list was too short for *pair*, class and device."""
+        case = self._wide.get(pair)
+        if case is None or case.state not in _OPEN or pair not in self._unlisted(case):
+            self._wide.pop(pair, None)
+            return None
+        return case
 
     def suspects(self, case: Case) -> frozenset[tuple[str, str]]:
         """Class and device of each suspect that *case* was told with, or narrowed to."""

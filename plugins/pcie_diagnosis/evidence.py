@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pcifma.plugin import Bdf, Ereport, Fabric
+from pcifma.plugin import Bdf, Ereport, Fabric, Function
 
 from .address import find
 
 LINK_ERRORS = "ereport.io.pciex.pl.errors"
 """Not an ereport: corrected errors of a link were counted shortly before. A symptom may ask for it."""
 
+SURPRISE_DOWN = "ereport.io.pciex.dl.sd"
+_PRESENT = 1 << 6  # Slot Status, Presence Detect State (7.5.3.11)
+ACS_VIOLATION = "ereport.io.pciex.tl.acsv"
 _PARTS = ("requester", "completer", "target")
 # Max_Payload_Size in bytes is 128 << Device Control 7:5 (PCIe Base Spec 7.5.3.4).
 _MPS_UNIT = 128
@@ -42,10 +45,12 @@ class Seen(msgspec.Struct, frozen=True):
         return self.class_, self.device, self.severity, self.first_look, self.guest, tuple(sorted(self.named.items())), self.tags
 
 
-def seen(event: Ereport, fabric: Fabric, device_control: int | None = None) -> Seen:
-    """*event* as evidence on *fabric*; *device_control*: that of the Function that reports."""
+def seen(event: Ereport, fabric: Fabric, device_control: int | None = None, slot_status: int | None = None) -> Seen:
+    """*event* as evidence on *fabric*; *device_control* and *slot_status*: those of the Function that reports, as it told them last."""
     named = _named(event)
     tags = frozenset(_tags(event, named, fabric, device_control))
+    if event.class_ == SURPRISE_DOWN and slot_status is not None and not slot_status & _PRESENT:
+        tags |= {"empty"}
     return Seen(event.uuid, event.class_, event.device, event.severity, event.first_look, event.trust == "guest", named, tags)
 
 
@@ -56,6 +61,12 @@ def _named(event: Ereport) -> dict[str, str]:
     if payload.get("source-valid") and isinstance(source, int) and "requester" not in named:
         named["source"] = named["requester"] = str(Bdf.from_requester_id(_segment(event), source))
     return named
+
+
+def _is_below(fabric: Fabric, function: Function | None, port: str) -> bool:
+    # A VF stands where its PF stands.
+    pf = fabric.get(function.physfn) if function is not None and function.physfn is not None else function
+    return pf is not None and any(str(step.bdf) == port for step in fabric.path(pf)[:-1])
 
 
 def _segment(event: Ereport) -> int:
@@ -72,6 +83,8 @@ def _tags(event: Ereport, named: Mapping[str, str], fabric: Fabric, device_contr
         # The root complex asks in the name of a device on the root bus, or of none that is there.
         from_host = requester is None or (requester.parent is None and requester.physfn is None)
         found.append("from-host" if from_host else "from-device")
+        if event.class_ == ACS_VIOLATION and not _is_below(fabric, requester, event.device):
+            found.append("foreign")
     if "completer" in named:
         found.append("completion")
     length = event.payload.get("tlp-length-dw")

@@ -37,8 +37,8 @@ LIST_LIMIT = 3
 LIST_SHARE = 0.98
 # A part that the list lacks takes the place of a second fault of a listed part, if it is at least this much as likely.
 WORTH_A_PLACE = 0.5
-# What is less likely than this is no candidate, and more than so many are not kept.
-CANDIDATE_SHARE = 0.003
+# What is less than so likely as the first is no candidate, and more than so many are not kept.
+CANDIDATE_SHARE = 0.05
 CANDIDATES = 64
 MAX_FAULTS = 8
 RIVALS = 12
@@ -183,6 +183,8 @@ class Exercise:
             found = counted[one.key]
             if found is not None and not one.context:
                 explains[one.uuid] = found
+        if any(symptom.must and symptom not in explains.values() for symptom in fault.symptoms):
+            explains = {}
         missing = tuple(self._missing(fault, part, evidence))
         score += sum(math.log(1 - symptom.p * self._space.tells(device, symptom.class_)) for symptom, device in missing)
         return Hypothesis(fault, part, score, explains, missing)
@@ -205,7 +207,9 @@ class Exercise:
         named = one.named.get(symptom.names)
         if named is None:
             return 0.0 if symptom.at == "anywhere" else symptom.p * UNNAMED
-        return symptom.p * (1.0 if named in names.self else PASSED_ON if named in names.below else 0.0)
+        # What a part says itself of another one below it is passed on by nobody.
+        passed_on = PASSED_ON if symptom.at != "self" and named in names.below else 0.0
+        return symptom.p * (1.0 if named in names.self else passed_on)
 
     def _explained(self, fault: Fault, part: str, one: Seen, names: Names) -> tuple[float, Symptom | None]:
         # What names somebody else speaks against this part, even where the fault may show the class without a name.
@@ -267,7 +271,7 @@ def _verdict(ranked: Ranked, explains: frozenset[str]) -> Verdict:
     whole = covered * 100 / (100 - rest)
     names = {_suspect(h) for h, _ in listed}
     rivals = [(h, 100 * share) for h, share in ranked if _suspect(h) not in names]
-    candidates = [_suspect(h) for h, share in ranked[:CANDIDATES] if share >= CANDIDATE_SHARE]
+    candidates = [_suspect(h) for h, share in ranked[:CANDIDATES] if share >= CANDIDATE_SHARE * ranked[0][1]]
     suspects = tuple((h, max(1, round(100 * share / whole))) for h, share in listed)
     return Verdict(suspects, explains, rest, tuple(rivals[:RIVALS]), frozenset({*names, *candidates}))
 

@@ -1,7 +1,7 @@
 """Gathering: what comes within the window from one part of the fabric is judged together, with what came just before where looks overlap.
 
 Buffers: `exercise:<part>` holds what waits, `past:<part>` what was judged lately, `command:<bus>` Device
-Control of its Functions.
+Control of its Functions, `slot:<bus>` Slot Status of those that have a slot.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Gathering:
         """As the buffers have them."""
         self._services, self._store, self._rules, self._removals = services, store, rules, removals
         self._window_s = window_s
-        self.control = Notes(store, "command")
+        self.control, self.slot = Notes(store, "command"), Notes(store, "slot")
         self._open: dict[str, tuple[list[Kept], list[bytes]]] = {}
         self._alike: dict[str, Counter[tuple[object, ...]]] = {}
 
@@ -77,7 +77,7 @@ class Gathering:
         fabric = self._removals.fabric(self._services.fabric, event.device, self._services.now_ns())
         part = home(fabric, event.device)
         kept, lines = self._waiting(part)
-        one = seen(event, fabric, self.control.get(event.device))
+        one = seen(event, fabric, self.control.get(event.device), self.slot.get(event.device))
         if "by-software" in one.tags:
             return  # somebody cut the part off on purpose
         alike, key = self._alike[part], one.key

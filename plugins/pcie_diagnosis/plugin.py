@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from pcifma.plugin import Ereport, Fabric, ListEvent, Services, Suspect
 
 from .address import find
@@ -28,6 +30,8 @@ from .store import Store
 RULES = Path(__file__).with_name("rules.yaml")
 FABRIC = "ereport.io.pci.fabric"
 UNREAD = "ereport.pcifma.unread"
+# A guest resets its card for seconds, and a machine that starts or ends is done within minutes.
+ABSENT, ABSENT_S = "absent:", 600.0
 DRILL, DRILL_FAULT = "ereport.pcifma.drill", "fault.pcifma.drill"
 
 
@@ -64,6 +68,7 @@ class Diagnosis:
         if event.class_ == FABRIC:
             self._links.status.learn(event.device, event.payload.get("pcie_link_status"))
             self._gathering.control.learn(event.device, event.payload.get("pcie_command"))
+            self._gathering.slot.learn(event.device, event.payload.get("pcie_slot_status") if _is_hot_plug(event) else None)
         elif event.class_ == UNREAD:
             self._absent(event)
         elif event.severity == "info":
@@ -75,13 +80,20 @@ class Diagnosis:
 
     def _absent(self, event: Ereport) -> None:
         # Who reads all ones is dead, or cut off; or a guest resets it, which is its own business.
-        function = find(self._services.fabric, event.device)
+        # Of what has left the fabric by now, it is known from before.
+        function = find(self._removals.fabric(self._services.fabric, event.device, self._services.now_ns()), event.device)
         if event.payload.get("reason") != "gone" or event.first_look or function is None:
             return
         if function.driver in GUEST_DRIVERS:
             self._removals.reset(event.device, self._services.now_ns())
+            self._services.arm(f"{ABSENT}{event.device}", ABSENT_S, msgspec.json.encode(event).decode())
         else:
             self._gathering.add(event)
+
+    def _still_absent(self, told: Ereport) -> None:
+        # No reset takes so long: it is as dead as if the host had it.
+        if self._services.status().unread.get(told.device) == "gone":
+            self._gathering.add(told)
 
     def _corrected(self, event: Ereport) -> None:
         of = self._links.count(event, slim(event))
@@ -92,7 +104,9 @@ class Diagnosis:
 
     def timeout(self, timer: str, data: str) -> None:
         """An exercise's window is over: say what it was."""
-        if timer.startswith(DUE):
+        if timer.startswith(ABSENT):
+            self._still_absent(msgspec.json.decode(data, type=Ereport))
+        elif timer.startswith(DUE):
             together = self._gathering.close(data)
             self._gathering.settle(data, together.fresh, self._convictions.judge(data, together))
 
@@ -124,3 +138,9 @@ class Diagnosis:
                 self._links.forget(str(lower.bdf))
         self._gathering.forget(devices)
         self._convictions.forget(event)
+
+
+def _is_hot_plug(event: Ereport) -> bool:
+    # Slot Capabilities, Hot-Plug Surprise and Hot-Plug Capable (7.5.3.9): elsewhere nobody pulls a card.
+    slot = event.payload.get("pcie_slot_cap")
+    return isinstance(slot, int) and bool(slot & 0x60)

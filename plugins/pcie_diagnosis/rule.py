@@ -18,7 +18,7 @@ SeverityWord = Literal["Critical", "Major", "Minor"]
 UrgencyWord = Literal["now", "working-hours", "never-mind"]
 ROLES = (*(kind.name.lower() for kind in DevType), "pci", "pci_bridge", "any")
 # What a diagnosis knows of an ereport beyond its class and header (evidence.py), for a symptom's `tag`.
-TAGS = ("", "from-host", "from-device", "oversize", "completion", "at-port", "by-message", "rp-pio", "off")
+TAGS = ("", "from-host", "from-device", "oversize", "completion", "foreign", "at-port", "by-message", "rp-pio", "off", "empty")
 
 
 def matches(class_: str, globs: list[str]) -> bool:
@@ -35,7 +35,7 @@ def globbed(class_: str, glob: str) -> bool:
 class Symptom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
     """An ereport class (a glob) that a fault shows with probability *p*, *at* a place seen from the part at fault.
 
-    *names*: its log must name the part. *severity*, *tag*: only such ereports.
+    *names*: its log must name the part. *severity*, *tag*: only such ereports. *must*: where it is not seen, it is not this fault.
     """
 
     class_: str
@@ -44,6 +44,7 @@ class Symptom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     names: Names = ""
     severity: Level = ""
     tag: str = ""
+    must: bool = False
 
     def matches(self, class_: str) -> bool:
         """True for an ereport of this class."""

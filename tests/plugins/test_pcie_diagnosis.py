@@ -248,3 +248,55 @@ def test_broken_site_rules_stop_the_module_and_say_why(desk: DeskMaker, tmp_path
     site.write_text("faults: 3\n")
     one = desk(rules=str(site))
     assert "site.yaml" in str(one.engine.modules["pcie_diagnosis"].failed)
+
+
+def test_who_sends_the_message_of_an_error_is_not_blamed_for_it(desk: DeskMaker) -> None:
+    one, other = desk(), {"source-id": 0x0200, "source-valid": True}
+    happen(one, event("tl.rof", DOWN_A, severity="fatal"))
+    trigger = event("dpc.trig", ROOT, severity="fatal", payload={"reason": "ERR_FATAL", **other})
+    message = event("rc.fe-msg", ROOT, severity="fatal", payload=other)
+    both = {suspect.device: suspect.certainty for suspect in cases(one)[0].fault_list}
+    assert both[CARD_A] >= both[DOWN_A]
+    one.clock.wait_until(one.clock.boot_ns() + 100 * SECOND)
+    happen(one, event("tl.rof", DOWN_A, 1, severity="fatal"), message, trigger)
+    assert [each.class_ for each in one.log.reader().lists()] == ["list.suspect"]
+    assert {message.uuid, trigger.uuid} <= {logged.uuid for logged in one.log.reader().errors(list(one.log.reader().evidence(1)))}
+
+
+def test_acs_violation_in_the_name_of_nobody_below_blames_what_is_right_below(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.acsv", ROOT, payload={"tlp-requester": "0000:00:00.0"}))
+    assert suspects(one) == [("fault.io.pciex.device-invreq", UP)]
+    happen(one, event("tl.acsv", DOWN_B, payload={"tlp-requester": CARD_B}))
+    assert suspects(one)[1:] == [("fault.io.pciex.device-invreq", CARD_B)]
+
+
+def slot(device: str, status: int) -> Ereport:
+    return event("pci.fabric", device, severity="info", payload={"pcie_slot_cap": 0x60, "pcie_slot_status": status})
+
+
+@pytest.mark.parametrize(("status", "urgency"), [(0x08, "working-hours"), (0x48, "now")])
+def test_link_that_goes_down_at_an_empty_slot_pages_nobody(desk: DeskMaker, status: int, urgency: str) -> None:
+    one = desk()
+    happen(one, slot(DOWN_A, status), event("dl.sd", DOWN_A, severity="fatal"))
+    assert [case.urgency for case in cases(one)] == [urgency]
+    assert (suspects(one)[0][0] == "defect.io.pciex.pulled") == (urgency == "working-hours")
+
+
+def test_list_that_was_too_short_is_revised_under_the_same_uuid(desk: DeskMaker) -> None:
+    one = desk()
+    buses = range(3, 9)
+    ports = [bridge(f"0000:02:{n:02x}.0", DOWNSTREAM, bus, bus) for n, bus in enumerate(buses)]
+    cards = [endpoint(f"0000:{bus:02x}:00.0") for bus in buses]
+    one.engine.topo(fabric_of(root_port(ROOT, 1, 8), bridge(UP, UPSTREAM, 2, 8), *ports, *cards))
+    happen(one, event("tl.cto", ROOT), wait_s=100)
+    (first,) = cases(one)
+    listed = {suspect.device for suspect in first.fault_list}
+    missed = next(str(card.bdf) for card in cards if card.bdf not in listed)
+    assert sum(suspect.certainty for suspect in first.fault_list) < 60
+    happen(one, event("tl.cto", ROOT, 1, payload={"tlp-target": missed}))
+    (last,) = [each for each in one.log.reader().lists() if each.class_ == "list.updated"]
+    blamed = [suspect for suspect in last.fault_list if suspect.status == "faulty"]
+    assert (last.uuid, blamed[0].device, blamed[0].class_) == (first.uuid, missed, "fault.io.pciex.device-noresp")
+    happen(one, event("tl.cto", ROOT, 2, payload={"tlp-target": missed}))
+    assert len(cases(one)) == 1

@@ -64,6 +64,8 @@ REACHED = [
     ("fault.io.pciex.bus-linkerr-corr", CARD, said("io.pciex.dl.btlp", CARD, 60, "correctable")),
     ("fault.io.pciex.bus-linkerr-lane", CARD, said("io.pciex.pl.lane", CARD, 70, "correctable", lane=5)),
     ("fault.io.pciex.bus-linkerr-deg", CARD, said("io.pciex.pl.width", CARD, severity="correctable")),
+    ("defect.io.pciex.pulled", DOWN, [*said("io.pci.fabric", DOWN, severity="info", pcie_slot_cap=0x60, pcie_slot_status=0x8),
+                                      *said("io.pciex.dl.sd", DOWN, severity="fatal")]),
     ("fault.io.pciex.slot-power", DOWN, said("io.pciex.slot.pf", DOWN)),
     ("fault.io.pciex.irq-lost", ROOT, said("io.pciex.rc.irq-lost", ROOT, cause="the port says that it interrupts")),
     ("fault.io.pciex.rc.generic-ce", CARD, said("io.hb.iio.wcache-ce", CARD, 6, "correctable")),

@@ -34,6 +34,9 @@ _CASE: dict[type[message.Message], Callable[[Case, Any], object]] = {
     message.AddEreport: lambda case, ask: case.add_ereport(_ereport(ask.event)),
     message.AddSuspect: lambda case, ask: case.add_suspect(ask.suspect),
     message.Solve: lambda case, ask: case.solve(ask.code, severity=ask.severity, urgency=ask.urgency, rest=ask.rest),
+    message.Revise: lambda case, ask: case.revise(
+        ask.suspects, code=ask.code, severity=ask.severity, urgency=ask.urgency, rest=ask.rest
+    ),
 }
 _HOST: dict[str, Callable[[Host, str], object]] = {
     "read": lambda host, path: host.read(path),

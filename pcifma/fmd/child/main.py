@@ -135,6 +135,10 @@ class RemoteCase:
         """As Case.solve."""
         self._line.ask(message.Solve(self._uuid, code, severity, urgency, rest))
 
+    def revise(self, suspects: Iterable[Suspect], *, code: str, severity: str, urgency: str, rest: int = 0) -> None:
+        """As Case.revise."""
+        self._line.ask(message.Revise(self._uuid, list(suspects), code, severity, urgency, rest))
+
     def close(self) -> None:
         """As Case.close."""
         self._line.ask(message.CloseCase(self._uuid))

@@ -221,6 +221,17 @@ class Solve(Message):
     rest: int = 0
 
 
+class Revise(Message):
+    """Case.revise."""
+
+    uuid: str
+    suspects: list[Suspect]
+    code: str
+    severity: str
+    urgency: str
+    rest: int = 0
+
+
 class SerdRecord(Message):
     """Serd.record on the engine *name* with its N and T; reset if *event* is empty."""
 
@@ -279,7 +290,7 @@ class GetCoverage(Message):
 
 
 Answer = Ready | Done | Watched | Found | Counted | Failed
-CaseAsk = OpenCase | Cases | CaseState | CloseCase | AddEreport | AddSuspect | Solve
+CaseAsk = OpenCase | Cases | CaseState | CloseCase | AddEreport | AddSuspect | Solve | Revise
 Ask = HostAsk | Count | CaseAsk | SerdRecord | Arm | Disarm | Get | Put | Post | Subscribe | GetStatus | GetCoverage
 FromChild = Answer | Ask
 

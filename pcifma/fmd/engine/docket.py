@@ -7,7 +7,7 @@ dispatched from the log.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -15,7 +15,7 @@ import msgspec
 
 from pcifma.access.seam import Clock
 from pcifma.errors import PluginError
-from pcifma.event.case import ListClass, ListEvent, SuspectStatus, Urgency
+from pcifma.event.case import ListClass, ListEvent, Suspect, SuspectStatus, Urgency
 from pcifma.event.identity import name_uuid, utc
 from pcifma.fmd.engine.cache import Resource, ResourceCache, place
 from pcifma.fmd.engine.case import FAULTY, OPEN, PUBLISHED, CaseRecord, Closing, SuspectKey, list_event, load, suspect_key
@@ -202,13 +202,28 @@ class Docket:
     def _narrow(self, case: Case, blamed: Mapping[SuspectKey, int]) -> None:
         suspects = case.record.suspects
         spared = [n for n, s in enumerate(suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
-        if not spared:
-            return
-        for n, s in enumerate(suspects):
+        if spared:
+            self._weigh(case, blamed)
+            self.set_status(case, dict.fromkeys(spared, "acquitted"))
+
+    def _weigh(self, case: Case, blamed: Mapping[SuspectKey, int]) -> None:
+        for n, s in enumerate(case.record.suspects):
             if s.status in FAULTY:
-                suspects[n] = msgspec.structs.replace(s, certainty=blamed.get(suspect_key(s), 0))
+                case.record.suspects[n] = msgspec.structs.replace(s, certainty=blamed.get(suspect_key(s), 0))
                 self._remember(case, n)
-        self.set_status(case, dict.fromkeys(spared, "acquitted"))
+
+    def revise(self, case: Case, suspects: Sequence[Suspect], *, severity: str, urgency: Urgency) -> None:
+        """*case* blames *suspects* now, and is as urgent as it was, or more: list.updated."""
+        record = case.record
+        if _URGENCY.index(urgency) >= _URGENCY.index(record.urgency):
+            record.urgency, record.severity = urgency, severity
+        blamed = {suspect_key(suspect): suspect.certainty for suspect in suspects}
+        known = {suspect_key(suspect) for suspect in record.suspects}
+        record.suspects += [suspect for suspect in suspects if suspect_key(suspect) not in known]
+        self._weigh(case, blamed)
+        spared = [n for n, s in enumerate(record.suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
+        self._set(case, dict.fromkeys(spared, "acquitted"))
+        self.post(case, "list.updated")
 
     def _leave(self, case: Case, closing: Closing) -> None:
         case.record.move("CLOSE_WAIT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 import msgspec
@@ -35,6 +36,13 @@ def _sound(value: T, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, TypeError) as err:
         raise PluginError(f"{type(value).__name__} that cannot be stored: {err}") from err
+
+
+def _check(urgency: str, rest: int) -> None:
+    if urgency not in get_args(Urgency):
+        raise PluginError(f"urgency {urgency!r}: write one of {', '.join(get_args(Urgency))}")
+    if not isinstance(rest, int) or not 0 <= rest < 100:
+        raise PluginError(f"rest {rest!r}: percent that stays with parts that are not listed, 0 to 99")
 
 
 class Case:
@@ -95,16 +103,22 @@ class Case:
 
     def solve(self, code: str, *, severity: str, urgency: str, rest: int = 0) -> None:
         """Publish the suspect list (list.suspect), most certain first, certainties adding up to 100 less *rest*."""
-        if not isinstance(rest, int) or not 0 <= rest < 100:
-            raise PluginError(f"rest {rest!r}: percent that stays with parts that are not listed, 0 to 99")
-        if urgency not in get_args(Urgency):
-            raise PluginError(f"urgency {urgency!r}: write one of {', '.join(get_args(Urgency))}")
+        _check(urgency, rest)
         if self.record.state != "UNSOLVED" or not self.record.suspects:
             raise PluginError(f"case {self.uuid} is {self.state} with {len(self.record.suspects)} suspects: it cannot be solved")
         self.record.code, self.record.severity = _sound((code, severity), _WORDS)
         self.record.urgency = msgspec.convert(urgency, Urgency)
         self.record.suspects = normalise(self.record.suspects, 100 - rest)
         self._docket.solve(self)
+
+    def revise(self, suspects: Iterable[Suspect], *, code: str, severity: str, urgency: str, rest: int = 0) -> None:
+        """Tell of a published case who is blamed now: list.updated."""
+        _check(urgency, rest)
+        named = [_sound(one, _SUSPECT) for one in suspects]
+        if self.record.state != "SOLVED" or not 0 < len(named) <= SUSPECT_LIMIT:
+            raise PluginError(f"case {self.uuid} is {self.state}, with {len(named)} suspects: it cannot be revised")
+        self.record.code, severity = _sound((code, severity), _WORDS)
+        self._docket.revise(self, normalise(named, 100 - rest), severity=severity, urgency=msgspec.convert(urgency, Urgency))
 
     def close(self) -> None:
         """The case needs no more attention from its diagnosis engine."""

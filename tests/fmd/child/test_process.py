@@ -272,6 +272,9 @@ class FakeCase:
         self.state = "SOLVED"
         self._said.append(("solve", code, severity, urgency, rest))
 
+    def revise(self, suspects: Iterable[Suspect], *, code: str, severity: str, urgency: str, rest: int = 0) -> None:
+        self._said.append(("revise", [one.certainty for one in suspects], code, severity, urgency, rest))
+
     def close(self) -> None:
         raise PluginError("only a solved case is closed")
 
@@ -366,6 +369,7 @@ class M:
         except Exception as err:
             s.put("refused", str(err).encode())
         case.solve("PCIFMA-1", severity="major", urgency="now", rest=7)
+        case.revise([Suspect(class_="fault.y", certainty=9, status="faulty", **where)], code="PCIFMA-2", severity="minor", urgency="now")
         s.subscribe("list.*", "ereport.*")
         heard = [(line.device, line.heard.fatal) for line in s.coverage()]
         s.put("status", repr((s.status().version, s.status().looks.slow, s.status().cases, heard)).encode())
@@ -408,6 +412,7 @@ def test_module_has_all_services(start: Callable[..., ChildPlugin], event: Erepo
         ("serd", "e", 3, 7200.0), ("record", event.uuid), ("serd", "e", 3, 7200.0), ("reset",),
         ("suspect", 80),
         ("solve", "PCIFMA-1", "major", "now", 7),
+        ("revise", [9], "PCIFMA-2", "minor", "now", 0),
         ("subscribe", "list.*", "ereport.*"), ("arm", "t", 1.0, "", False),
         ("count", "events", 2), ("arm", "t", 2.5, "d", True), ("disarm", "t"), ("post", "ereport.m"),
     ]  # fmt: skip

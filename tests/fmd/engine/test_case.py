@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -201,6 +202,32 @@ def test_narrower_diagnosis_of_the_same_module_acquits_the_others(court: Court) 
     assert [s.certainty for s in old.record.suspects] == [0, 50]
     assert old.record.first.device == "0000:00:03.0"
     assert court.classes == ["list.suspect", "list.updated"]
+
+
+def test_revised_case_blames_others_under_the_same_uuid(court: Court) -> None:
+    case = court.solved("0000:04:00.0", "0000:00:03.0")
+    case.revise([suspect("0000:00:03.0", 60), suspect("0000:09:00.0", 30)], code="X-1", severity="Minor", urgency="never-mind", rest=10)
+    told = [(s.device, s.certainty, s.status) for s in case.record.suspects]
+    assert told == [("0000:04:00.0", 0, "acquitted"), ("0000:00:03.0", 60, "faulty"), ("0000:09:00.0", 30, "faulty")]
+    assert (court.classes, case.record.code, case.record.urgency) == (["list.suspect", "list.updated"], "X-1", "now")
+    court.solved("0000:09:00.0", key="again")
+    assert court.classes == ["list.updated"]
+
+
+def test_only_a_published_case_is_revised_and_never_to_nobody(court: Court) -> None:
+    case = court.case()
+    with pytest.raises(PluginError, match="UNSOLVED"):
+        case.revise([suspect()], code="X-1", severity="Minor", urgency="now")
+    with pytest.raises(PluginError, match="cannot be revised"):
+        court.solved("0000:04:00.0").revise([], code="X-1", severity="Minor", urgency="now")
+
+
+@pytest.mark.parametrize("rest", [-1, 100, "much"])
+def test_rest_is_a_percent(court: Court, rest: Any) -> None:
+    case = court.case()
+    case.add_suspect(suspect())
+    with pytest.raises(PluginError, match="rest"):
+        case.solve("X-1", severity="Minor", urgency="now", rest=rest)
 
 
 def test_diagnosis_of_another_module_acquits_nobody(court: Court) -> None:
