@@ -12,7 +12,8 @@ import msgspec
 from pcifma.access.kernlog.open import open_log
 from pcifma.access.kernlog.report import RegisterText
 from pcifma.cli import machine_check
-from pcifma.cli.found import FOUND, NOTHING
+from pcifma.cli.found import FOUND, INCOMPLETE, NOTHING
+from pcifma.cli.text import clean
 from pcifma.errors import UsageError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport, SweepSummary
@@ -34,7 +35,8 @@ Of a machine check: mci_status (or MC5_STATUS), with mcg_cap, mcg_status, mci_ad
 FILE: kernel messages of Linux from 2.6.28 on (dmesg, journal, syslog, console, also quoted in mail or packed), GHES and BERT
 records, EEH, machine checks, aer_event traces, rasdaemon tables, vmkernel.log, fmadm and fmdump text, pciconf, lspci -vv.
 \b
-Exit status: 0 no error bit; 1 an error bit other than residue; 2 wrong usage or unreadable.
+Exit status: 0 no error bit; 1 an error bit other than residue; 2 wrong usage or unreadable; 3 lines of a log speak of errors in
+no form that is known.
 """
 _DEVICE_LIMIT = 1 << 16
 
@@ -48,6 +50,7 @@ class Tally:
     faults: int = 0
     devices: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    unknown: tuple[int, ...] = ()
 
     def of(self, events: Iterable[Ereport | ListEvent]) -> Iterator[Ereport | ListEvent]:
         """*events*, counted."""
@@ -69,6 +72,8 @@ class Tally:
     def trailer(self) -> SweepSummary:
         """The last line of --json output."""
         unread = {"gone": len(self.gone)} if self.gone else {}
+        if self.unknown:
+            unread["unknown-form"] = len(self.unknown)
         return SweepSummary(
             functions=len(self.devices),
             read=len(self.devices - self.gone),
@@ -79,8 +84,8 @@ class Tally:
         )
 
     def status(self) -> int:
-        """1 if an error bit other than residue, or a fault, was found."""
-        return FOUND if self.ereports or self.faults else NOTHING
+        """1 if an error bit other than residue, or a fault, was found; 3 if lines speak of errors and none could be read."""
+        return FOUND if self.ereports or self.faults else INCOMPLETE if self.unknown else NOTHING
 
 
 @click.command("decode", epilog=EPILOG)
@@ -125,13 +130,25 @@ def _log(path: str, *, as_json: bool) -> int:
         events = tally.of(Logged(log.name, log.boot, _sources()).events(log.reports()))
         if as_json:
             _write(events)
-            _write([tally.trailer()])
         else:
             from pcifma.cli.log_sheet import sheet  # noqa: PLC0415 - words for people are not needed with --json
 
             for line in sheet(log.name, events):
                 click.echo(line)
+        if not tally.devices and not tally.faults:
+            tally.unknown = log.speaks_of_errors()
+            _say_unknown(log.path, tally.unknown)
+    if as_json:
+        _write([tally.trailer()])
     return tally.status()
+
+
+def _say_unknown(path: str, numbers: tuple[int, ...]) -> None:
+    if numbers:
+        which = f"line {numbers[0]} speaks" if len(numbers) == 1 else f"lines {', '.join(map(str, numbers))} speak"
+        click.echo(
+            f"pcifma: {clean(path)}: {which} of an error, in no form that is known (docs/decode.md): look at them yourself", err=True
+        )
 
 
 def _registers(tokens: tuple[str, ...], device: Bdf | None, port_type: str | None, *, as_json: bool, flit: bool) -> int:

@@ -63,8 +63,8 @@ def told(reports: Iterable[AnyReport], source: str = "log") -> Iterator[Told]:
             continue
         if isinstance(report, MemoryText) and _known(report, window):
             continue
-        if isinstance(report, AerError):
-            _explain(report, window)
+        if isinstance(report, AerError) and _explained(report, window):
+            continue
         window.append(new)
         if len(window) > _PAIR_WINDOW:
             yield window.popleft()
@@ -96,13 +96,16 @@ def _same(error: AerError, event: AerEvent) -> bool:
     return (error.bdf, error.severity) == (event.bdf, event.severity) and event.status in (0, unmasked)
 
 
-def _explain(error: AerError, window: deque[Told]) -> None:
-    # Firmware's record without AER registers, and the kernel's line that has them, are one error.
+def _explained(error: AerError, window: deque[Told]) -> bool:
+    # Firmware's record without AER registers, and the kernel's line that has them, are one error; a line without a bit adds nothing.
     if error.origin != "apei":
-        return
-    for earlier in window:
-        if isinstance(earlier.report, GhesRecord):
-            earlier.shown = tuple(replace(s, conditions=()) if s.bdf == error.bdf else s for s in earlier.shown)
+        return False
+    records = [earlier for earlier in window if isinstance(earlier.report, GhesRecord) and any(s.bdf == error.bdf for s in earlier.shown)]
+    if not error.status and not error.printed:
+        return bool(records)
+    for earlier in records:
+        earlier.shown = tuple(replace(s, conditions=()) if s.bdf == error.bdf else s for s in earlier.shown)
+    return False
 
 
 class Logged:
@@ -147,7 +150,8 @@ class Logged:
             words = {(subject.target, location): word for location, word in sight.words.items()}
             yield self._marked(self.maker.snapshot_of(subject, words, seen), one, note)
             for finding, plugin in found:
-                event = self.maker.ereport(finding._replace(count=sight.count), subject, seen, occurrence=when.tick, plugin=plugin)
+                looked = Seen(when, None, True) if finding.evidence.location in sight.standing else seen
+                event = self.maker.ereport(finding._replace(count=sight.count), subject, looked, occurrence=when.tick, plugin=plugin)
                 yield self._marked(event, one, note)
         self.maker.snapshot += 1
 

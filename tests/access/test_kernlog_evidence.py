@@ -89,3 +89,10 @@ def test_severity_of_a_foreign_ereport_is_the_tables() -> None:
 def test_number_that_its_register_cannot_hold_is_left_out() -> None:
     text = "Fatal error from 0000:3b:00.0(PCI Express Endpoint), VID:8086, DID:1572 DevSts: 0xd0000, AERUeSts: 0x2000."
     assert words(text) == [{"ECAP_AER+4.l": 0x2000}]
+
+
+def test_firmware_that_takes_command_for_status_is_understood() -> None:
+    record = "{1}[Hardware Error]:  Error 0, type: fatal\n{1}[Hardware Error]:   section_type: PCIe error\n"
+    (swapped,) = words(f"{record}{{1}}[Hardware Error]:   command: 0x6010, status: 0x0143\n")
+    (straight,) = words(f"{record}{{1}}[Hardware Error]:   command: 0x0143, status: 0x6010\n")
+    assert swapped == straight == {"4.w": 0x0143, "6.w": 0x6010}

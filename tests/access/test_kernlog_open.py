@@ -51,3 +51,11 @@ def test_damaged_packing_names_the_file(tmp_path: Path, pack: Callable[[bytes], 
 def test_file_that_cannot_be_opened_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="give a file of kernel, firmware or tool output"), open_log(str(tmp_path / "none")):
         pass
+
+
+def test_lines_that_speak_of_errors_in_no_known_form_are_named(tmp_path: Path) -> None:
+    log = tmp_path / "typed.log"
+    log.write_text("hello\npcieport 0000:00:1c:0: PCIe Bus Error: serverity=Corrected\n\nA corrected hardware error has occurred.\n")
+    with open_log(str(log)) as opened:
+        assert not list(opened.reports())
+        assert opened.speaks_of_errors() == (2, 4)

@@ -165,6 +165,27 @@ def test_log_of_nothing_exits_0() -> None:
     assert (done.returncode, done.stdout) == (0, b"stdin  no error report of a known form\n")
 
 
+def test_log_whose_errors_are_of_no_known_form_is_not_clean(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "typed.txt"
+    log.write_text("pcieport 0000:00:1c:0: PCIe Bus Error: serverity=Corrected, type=Data Link Layer\n")
+    done = decode("--log", log, "--json")
+    assert (done.returncode, lines(done)[-1]["unread"]) == (3, {"unknown-form": 1})
+    assert b"line 1 speaks of an error" in done.stderr
+
+
+def test_processor_s_and_memory_s_errors_are_told_with_what_leads_to_the_part(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "edac.txt"
+    log.write_text(
+        "EDAC sbridge MC1: CPU 7: Machine Check Event: 0 Bank 9: 8c000052000800c1\nEDAC sbridge MC1: ADDR 12345e080\n"
+        "EDAC MC1: 1 CE memory scrubbing error on DIMM_B1 (channel:0 slot:1 page:0x12345e offset:0x80 grain:32 syndrome:0x0)\n"
+        "EDAC MC0: 1 UE error on DIMM_A1 (channel:0 slot:1 page:0x0 offset:0x0 grain:32 syndrome:0x0)\n"
+    )
+    text = decode("--log", log).stdout.decode()
+    assert "2 reported errors at 2 places" in text
+    assert "bank9 code 0x00c1" in text and "at physical address 0x000000012345e080, DIMM_B1, channel 1" in text
+    assert "memory could not be corrected" in text and "at DIMM_A1" in text
+
+
 def test_repeats_are_folded_for_people(decode: Decode, tmp_path: Path) -> None:
     log = tmp_path / "dmesg.txt"
     log.write_text((CORRECTED + STATUS) * 9)

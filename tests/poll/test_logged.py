@@ -154,3 +154,26 @@ def test_every_event_of_every_sample_follows_the_schema(plugins: list[Plugin], n
         jsonschema.validate(json.loads(encode(event)), schema)
     assert [e.seq for e in found] == list(range(1, len(found) + 1))
     assert len({e.uuid for e in found if isinstance(e, Ereport)}) == sum(isinstance(e, Ereport) for e in found)
+
+
+RECORD = """\
+{1}[Hardware Error]:  Error 0, type: corrected
+{1}[Hardware Error]:   section_type: PCIe error
+{1}[Hardware Error]:   command: 0x0407, status: 0x4010
+{1}[Hardware Error]:   device_id: 0000:60:03.1
+{1}[Hardware Error]:   bridge: secondary_status: 0x2000, control: 0x0012
+"""
+
+
+def test_status_in_firmware_s_record_is_as_it_stood(plugins: list[Plugin]) -> None:
+    found = {e.class_: e for e in bits(plugins, RECORD)}
+    assert found["ereport.io.pci.sec-ma"].residue
+    assert not found["ereport.io.pci.sserr"].residue
+    assert not found["ereport.io.pciex.correctable"].first_look
+
+
+def test_line_without_a_bit_adds_nothing_to_firmware_s_record(plugins: list[Plugin]) -> None:
+    line = "pcieport 0000:60:03.1: AER: aer_status: 0x00000000, aer_mask: 0x00000000\n"
+    assert len(bits(plugins, RECORD + line)) == len(bits(plugins, RECORD))
+    (alone,) = bits(plugins, line)
+    assert alone.payload["name"] == "error reported without an error bit"

@@ -149,7 +149,8 @@ def _(report: AerError) -> Iterator[Shown]:
 def _unplaced(report: AerError, status: int) -> tuple[Condition, ...]:
     if not status:
         severity = report.severity or "nonfatal"
-        return (_unspecific(severity, "log:aer", "error reported without its status word"),)
+        name = "error reported without its status word" if report.status is None else "error reported without an error bit"
+        return (_unspecific(severity, "log:aer", name),)
     if report.side is None:
         # Bits 12 to 15 mean one thing in either register, and the excerpt does not say which register this is.
         name, mask = "error bit of an unknown status register", report.mask or 0
@@ -214,7 +215,8 @@ def _section(section: CperSection, severity: Severity) -> Shown:
         if name in section.words:
             words[place] = section.words[name]
     words |= only_error(words)
-    halves = ((COMMAND, section.command), (STATUS, section.status), (SECONDARY, section.secondary_status), (BRIDGE, section.bridge_control))
+    command, status = _in_order(section.command, section.status)
+    halves = ((COMMAND, command), (STATUS, status), (SECONDARY, section.secondary_status), (BRIDGE, section.bridge_control))
     words.update((location, word) for location, word in halves if word is not None and word != 0xFFFF)
     cxl = tuple(_cxl(section))
     bare = not words.get(UE) and not words.get(CE) and not cxl
@@ -223,11 +225,26 @@ def _section(section: CperSection, severity: Severity) -> Shown:
         section.bdf,
         words,
         (_unspecific(severity, "log:ghes", name),) if bare else cxl,
+        standing=_STANDING,
         severity=severity,
         vendor=_id(section.vendor),
         device=_id(section.device),
         dev_type=section.port_type if section.port_type is not None and section.port_type <= 0xA else None,
     )
+
+
+# Firmware reads these when it makes its record: what probing had left there before is in them too.
+_STANDING = frozenset({STATUS, SECONDARY})
+_CAPABILITIES_LIST, _NO_COMMAND = 1 << 4, 0xF810
+
+
+def _in_order(command: int | None, status: int | None) -> tuple[int | None, int | None]:
+    # Some firmware writes Command where Status belongs. Every PCI Express Function has Status bit 4 (Capabilities List) and none has
+    # Command bits 4 and 11 to 15 (PCIe Base Spec 7.5.1.1.3 and 7.5.1.1.4), so the words tell which is which.
+    if command is None or status is None:
+        return command, status
+    swapped = not status & _CAPABILITIES_LIST and command & _CAPABILITIES_LIST and not status & _NO_COMMAND
+    return (status, command) if swapped else (command, status)
 
 
 # CXL 3.0, 8.2.4.16: the RAS Capability lies in memory space, so its bits have no name of setpci's.

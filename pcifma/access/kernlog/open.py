@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 
 from pcifma.access.kernlog.reader import reports
 from pcifma.access.kernlog.report import AnyReport
+from pcifma.access.kernlog.unread import speak_of_errors
 from pcifma.access.pipe import open_input
 from pcifma.errors import FormatError, SourceError
 
@@ -43,6 +44,11 @@ class Log:
             yield from reports(self.stream)
         except _DAMAGE as err:
             raise FormatError(f"{self.path}: cannot be unpacked to its end ({err}): unpack it, and decode what came out") from None
+
+    def speaks_of_errors(self) -> tuple[int, ...]:
+        """The first lines that speak of errors at all, in whatever form; for a log that has been read to its end."""
+        self.stream.seek(0)
+        return speak_of_errors(self.stream)
 
 
 @contextmanager

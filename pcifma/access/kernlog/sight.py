@@ -25,7 +25,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One Function as one report shows it. *state*: its registers as they stood when somebody looked; otherwise an event.
+    """One Function as one report shows it. *state*: its registers as they stood when somebody looked; otherwise an event, but for the
+    registers *standing*.
 
     *severity* is the reporter's word, for bits whose Severity register it does not show. *dev_type* is the Device/Port Type where
     the report says it. *gone*: every register read all ones. *count* is above one only where the reporter counted.
@@ -35,6 +36,7 @@ class Shown:
     words: Mapping[Location, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
     state: bool = False
+    standing: frozenset[Location] = frozenset()
     severity: Severity | None = None
     vendor: int = 0xFFFF
     device: int = 0xFFFF

@@ -1,0 +1,25 @@
+"""Lines that speak of hardware errors. Where a log has some, and no report that a grammar knows, it is not a log without errors."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+from pcifma.access.kernlog.line import lines
+
+_SPEAKS = re.compile(
+    r"PCI-?[eE] Bus Error|error status/mask|aer_status|AER: .{0,40}error|containment event, |EEH: .{0,40}(?:Frozen|Fenced|error)"
+    r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred|WHEA"
+    r"|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
+)
+MOST = 5
+
+
+def speak_of_errors(source: BinaryIO) -> tuple[int, ...]:
+    """The numbers of the first lines of *source* that speak of a hardware error, at most MOST."""
+    found: list[int] = []
+    for line in lines(source, lambda text: _SPEAKS.search(text) is not None):
+        found.append(line.number)
+        if len(found) == MOST:
+            break
+    return tuple(found)
