@@ -7,7 +7,8 @@
 
 A config read can hang in the kernel for as long as a device is in reset, and nothing can interrupt it. So reads are made by
 threads that may be lost, one batch after another, and the caller waits for progress and not for the end. Every read is timed: a
-Function that is slow again and again is looked at less often.
+Function that is slow again and again is looked at less often. What a read costs is time on the processor, which stands still until the
+device answers; how long the thread waited for its turn says something of the computer, and nothing of the device.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pcifma.regs.bdf import Bdf
 
 DEADLINE_S = 0.1  # a healthy read takes microseconds; a completion timeout 50 ms (PCIe Base Spec 7.5.3.16, default range)
 SLOW_NS = 1_000_000  # a read this long keeps a CPU with interrupts off for as long
+WAITED_NS = 50_000_000  # a thread that was away for longer has slept in the read, more likely than waited for its turn
 BRISK_NS = 2_000  # a read; when all together take longer than that and one slow one, they are timed one by one for a while
 SLOW_LIMIT = 3  # such reads, and none faster between them: one can be a system management interrupt
 APART_S = 0.5  # what is slow within so short a time counts once: on a crowded host all processors are gone for that long
@@ -141,13 +143,16 @@ class _Job:
 class Readers:
     """The threads that read. One batch at a time; *deadline_s* for each single read."""
 
-    def __init__(self, deadline_s: float = DEADLINE_S, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, deadline_s: float = DEADLINE_S, now_s: Callable[[], float] = time.monotonic, busy_ns: Callable[[], int] = time.thread_time_ns
+    ) -> None:
         self.deadline_s = deadline_s
-        self._now_s = now_s
+        self._now_s, self._busy_ns = now_s, busy_ns
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._idle = 0
         self._lock = threading.Lock()
         self._uneasy: list[Health] = []
+        self._suspects: list[Health] = []  # of whom the last read was slow
         self._careful = 0
         self.lost = 0
 
@@ -256,23 +261,28 @@ class Readers:
     # False from both: this thread was left behind, and ends now that its read has come back.
 
     def _do(self, job: _Job) -> bool:
-        before_s = self._now_s()
+        before_s, before_ns = self._now_s(), self._busy_ns()
         for one in job.wanted:
             outcome = _read(one)
-            now_s = self._now_s()
+            now_s, busy_ns = self._now_s(), self._busy_ns()
             with self._lock:
                 if job.lost is not None:
                     return self._come_back(job.lost, now_s)
                 job.results.append(outcome)
-                if one[0].health.timed(int((now_s - before_s) * 1e9), now_s):
-                    self._uneasy.append(one[0].health)
-            before_s = now_s
+                self._time(one[0].health, _cost_ns(now_s - before_s, busy_ns - before_ns), now_s)
+            before_s, before_ns = now_s, busy_ns
         return True
+
+    def _time(self, health: Health, took_ns: int, now_s: float) -> None:
+        if health.timed(took_ns, now_s):
+            self._uneasy.append(health)
+        if health.slow_reads and health not in self._suspects:
+            self._suspects.append(health)
 
     def _do_files(self, job: _Job, files: Files) -> bool:
         # One C loop; its list grows while it runs, so that whoever waits sees how far it is.
         descriptors, lengths, offsets = files
-        results, started_s = job.results, self._now_s()
+        results, started_s, started_ns = job.results, self._now_s(), self._busy_ns()
         while len(results) < len(job.wanted) and job.lost is None:
             done = len(results)
             left = islice(descriptors, done, None), islice(lengths, done, None), islice(offsets, done, None)
@@ -284,9 +294,18 @@ class Readers:
         with self._lock:
             if job.lost is not None:
                 return self._come_back(job.lost, now_s)
-        if (now_s - started_s) * 1e9 > SLOW_NS + BRISK_NS * len(results):
+        if _cost_ns(now_s - started_s, self._busy_ns() - started_ns) > SLOW_NS + BRISK_NS * len(results):
             self._careful = SLOW_LIMIT
+        elif self._suspects:
+            self._clear({id(space.health) for space, _, _ in job.wanted})
         return True
+
+    # All of them were read, and none of them slowly.
+    def _clear(self, brisk: set[int]) -> None:
+        with self._lock:
+            for health in self._suspects:
+                health.slow_reads *= id(health) not in brisk
+            self._suspects = [health for health in self._suspects if health.slow_reads]
 
     def _come_back(self, health: Health, now_s: float) -> bool:
         health.lost = False
@@ -294,6 +313,11 @@ class Readers:
             health.rest(now_s, BusyError)
         self.lost -= 1
         return False
+
+
+def _cost_ns(wall_s: float, busy_ns: int) -> int:
+    # What a read, or several, took: on the processor, or asleep for longer than a crowded machine keeps a thread waiting.
+    return max(busy_ns, int(wall_s * 1e9) - WAITED_NS)
 
 
 def _blocked(thread: int) -> bool:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pcifma.errors import PluginError
+from pcifma.errors import FormatError, PluginError
+
+SIZE_LIMIT = 1 << 20  # a manifest has some hundred bytes, the longest rules 33 KiB
 
 
 def load_data(path: Path) -> Any:
@@ -14,13 +16,21 @@ def load_data(path: Path) -> Any:
     compiled = path.with_suffix(".json")
     try:
         if compiled.is_file():
-            return json.loads(compiled.read_text(encoding="utf-8"))
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as err:
+            return json.loads(_content(compiled))
+        data = _content(path)
+    except (OSError, ValueError, RecursionError) as err:
         raise PluginError(f"{path}: cannot be read: {' '.join(str(err).split())}") from err
-    import yaml  # noqa: PLC0415 # a checkout, or a site's own file: what is built in was compiled
+    from pcifma.access.document import load_yaml  # noqa: PLC0415 # a checkout, or a site's own file: what is built in was compiled
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as err:
-        raise PluginError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
+        return load_yaml(data, str(path))
+    except FormatError as err:
+        raise PluginError(str(err)) from err
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(SIZE_LIMIT + 1)
+    if len(data) > SIZE_LIMIT:
+        raise ValueError(f"larger than {SIZE_LIMIT >> 10} KiB")
+    return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -260,18 +260,83 @@ def test_whole_that_took_too_long_is_timed_one_by_one_for_a_while(tmp_path: Path
     path = tmp_path / "config"
     path.write_bytes(b"abcdef")
     fd = os.open(path, os.O_RDONLY)
-    now = [0.0]
-
-    def slowly() -> float:
-        now[0] += 0.01
-        return now[0]
-
-    readers = Readers(60, slowly)
+    took = Took()
+    readers = Readers(60, took.wall_s, took.busy_ns)
     spaces = guarded(readers, File(fd))
     read = readers.again([(spaces[0], 0, 2)])
 
+    took.busy_ms = 10
     assert read() == [b"ab"]  # by the file; that took 10 ms and more
     assert read() == [b"by"]  # by itself, and timed
+    os.close(fd)
+
+
+class Took:
+    """Clocks that go so much further with each question."""
+
+    def __init__(self) -> None:
+        self.wall_ms = self.busy_ms = 0.0
+        self._wall_s, self._busy_ns = 0.0, 0
+
+    def wall_s(self) -> float:
+        self._wall_s += max(self.wall_ms, self.busy_ms) / 1e3
+        return self._wall_s
+
+    def busy_ns(self) -> int:
+        self._busy_ns += int(self.busy_ms * 1e6)
+        return self._busy_ns
+
+
+def looks(read: Callable[[], object], took: Took, count: int) -> None:
+    """Look *count* times, a second apart."""
+    for _ in range(count):
+        read()
+        took._wall_s += 1
+
+
+def test_reads_of_a_thread_that_waits_for_its_turn_are_not_slow() -> None:
+    took = Took()
+    readers = Readers(60, took.wall_s, took.busy_ns)
+    (space,) = guarded(readers, Space())
+
+    took.wall_ms, took.busy_ms = 30, 0.1
+    looks(lambda: space.read(0, 2), took, 10)
+    assert space.health.slow_total == 0
+
+    took.busy_ms = 2
+    looks(lambda: space.read(0, 2), took, SLOW_LIMIT - 1)
+    with pytest.raises(SlowError):
+        looks(lambda: space.read(0, 2), took, 2)
+
+
+def test_reads_that_sleep_are_slow() -> None:
+    took = Took()
+    readers = Readers(60, took.wall_s, took.busy_ns)
+    (space,) = guarded(readers, Space())
+
+    took.wall_ms = 80
+    with pytest.raises(SlowError):
+        looks(lambda: space.read(0, 2), took, SLOW_LIMIT + 1)
+
+
+def test_brisk_whole_clears_a_function_of_what_was_held_against_it(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"abcdef")
+    fd = os.open(path, os.O_RDONLY)
+    took = Took()
+    readers = Readers(60, took.wall_s, took.busy_ns)
+    first, second = guarded(readers, File(fd), File(fd))
+    read = readers.again([(first, 0, 2)])
+
+    took.busy_ms = 2
+    looks(read, took, SLOW_LIMIT)  # the first by the file
+    second.read(0, 2)
+    assert (first.health.slow_reads, second.health.slow_reads) == (SLOW_LIMIT - 1, 1)
+    took.busy_ms = 0
+    readers._careful = 0
+    looks(read, took, 1)
+
+    assert (first.health.slow_reads, second.health.slow_reads) == (0, 1)
     os.close(fd)
 
 

@@ -101,6 +101,39 @@ def test_broken_yaml_is_one_line(safe: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else ['x'])}]\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        ("x" * (2 << 20), "larger than 1024 KiB"),
+        ("#" * (2 << 20), "larger than 1024 KiB"),
+        (BOMB, "anchors and aliases are not taken"),
+        ("[" * 5000, "nest"),
+        ("!!python/object/apply:os.system [id]", "tags are not taken"),
+        ("name: {a: 1}", r"\$\.name|missing"),
+        ("- 1", "object"),
+        ("", "object|null"),
+        ("subscribe: 5", r"\$\.subscribe|missing"),
+    ],
+)
+def test_hostile_manifest_is_refused_in_one_line(safe: Path, manifest: str, reason: str) -> None:
+    path = plugin(safe, manifest="")
+    (path / "plugin.yaml").write_text(manifest)
+    with pytest.raises(PluginError, match=reason) as caught:
+        loader.read_manifest(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compiled", ["[" * 100_000, "{", '{"name": ' + "1" * (2 << 20), "\xff"])
+def test_hostile_compiled_manifest_is_refused(safe: Path, compiled: str) -> None:
+    path = plugin(safe)
+    (path / "plugin.json").write_text(compiled, encoding="latin-1")
+    with pytest.raises(PluginError, match="cannot be read"):
+        loader.read_manifest(path)
+
+
 @pytest.mark.parametrize("code", ["raise SystemExit(3)\n", "1/0\n", "import no_such_module_at_all\n", "def (:\n"])
 def test_code_that_cannot_be_imported_is_not_registered(safe: Path, code: str) -> None:
     path = plugin(safe, code=code)

@@ -7,12 +7,17 @@ A list event goes to who wants its class, and to who wants the class of one of i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
+from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
+from pcifma.plugin import boundary
 from pcifma.plugin.manifest import glob_parts
 
 _REMEMBERED = 4096
+GLOB_LIMIT = 256  # of one module, each compared with every class that is new
+_LENGTH_LIMIT = 256
 
 
 class Subscription:
@@ -27,8 +32,10 @@ class Subscription:
 
     def add(self, globs: Iterable[str]) -> None:
         """Take what these globs match too; PluginError, and nothing is added, if one is wrong."""
-        new = [glob for glob in dict.fromkeys(globs) if glob not in self.globs]
-        self._patterns += [glob_parts(glob) for glob in new]
+        new = [glob for glob in dict.fromkeys(islice(globs, GLOB_LIMIT + 1)) if glob not in self.globs]
+        if len(self.globs) + len(new) > GLOB_LIMIT:
+            raise PluginError(f"more than {GLOB_LIMIT} subscriptions: write * for components that differ")
+        self._patterns += [glob_parts(boundary.text(glob, _LENGTH_LIMIT, "a subscription")) for glob in new]
         self.globs += tuple(new)
         self._known.clear()
 

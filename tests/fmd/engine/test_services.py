@@ -15,6 +15,7 @@ from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.fmd.engine import services as limits
+from pcifma.fmd.engine.dispatch import GLOB_LIMIT
 from pcifma.plugin import HOST as HOST_TARGET
 from pcifma.plugin import Evidence, Finding, Module, Services
 
@@ -281,6 +282,10 @@ def use(action: Callable[[Services], object]) -> Callable[[Services], object]:
         use(lambda s: s.serd("e", 3, 1.0).record(ereport(0, seq="1"))),
         use(lambda s: s.arm("t", float("inf"))),
         use(lambda s: s.arm(["t"], 1)),  # type: ignore[arg-type]
+        use(lambda s: s.subscribe(*(f"ereport.x.n{n}" for n in range(GLOB_LIMIT)))),
+        use(lambda s: each(range(GLOB_LIMIT), lambda n: s.subscribe(f"ereport.x.n{n}"))),
+        use(lambda s: s.subscribe("ereport." + "x" * 300)),
+        use(lambda s: s.subscribe(5)),  # type: ignore[arg-type]
         use(lambda s: s.open_case("c").add_ereport(ereport(0, seq=1 << 70))),
         use(lambda s: s.open_case("c").add_ereport(ereport(0, uuid="\ud800"))),
         use(lambda s: s.open_case("c").add_ereport(None)),  # type: ignore[arg-type]
