@@ -14,7 +14,10 @@ from pcifma.cli.daemon import connect, plain, root_option
 @click.option("-s", "--serd", metavar="SERD", help="Only this SERD engine of the module (`pcifma stat -s -m MODULE` lists them).")
 @root_option
 def command(module: str, serd: str | None, root: Path) -> int:
-    """Begin MODULE anew: its state and its unsolved cases are forgotten. A module that was set aside gets its next chance so."""
+    """Begin MODULE anew: its state and its unsolved cases are forgotten; cases that were told stay, with their reasons.
+
+    A module that was set aside gets its next chance so.
+    """
     click.echo(reset(root, module, serd))
     return 0
 

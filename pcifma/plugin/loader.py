@@ -44,16 +44,11 @@ _HOOKS: dict[str, dict[str, int]] = {
 }
 
 
-class Plugin:
-    """A registered plugin. *code* is its Python module; *path* its directory."""
+class Registered:
+    """A plugin by its *manifest*, wherever its code runs."""
 
-    def __init__(self, manifest: Manifest, origin: Origin, path: Path) -> None:
-        self.manifest, self.origin, self.path = manifest, origin, path
-
-    @cached_property
-    def code(self) -> ModuleType:
-        """The plugin's module, imported now if it was not yet; PluginError."""
-        return _import(self.path, self.name, self.origin)
+    __slots__ = ()
+    manifest: Manifest
 
     @property
     def name(self) -> str:
@@ -65,6 +60,24 @@ class Plugin:
         """The two functions of a source plugin; PluginError for a module."""
         if self.manifest.kind != "source":
             raise PluginError(f"plugin {self.name} is a module, not a source")
+        return self._source()
+
+    def _source(self) -> Source:
+        raise NotImplementedError
+
+
+class Plugin(Registered):
+    """A registered plugin in this process. *code* is its Python module; *path* its directory."""
+
+    def __init__(self, manifest: Manifest, origin: Origin, path: Path) -> None:
+        self.manifest, self.origin, self.path = manifest, origin, path
+
+    @cached_property
+    def code(self) -> ModuleType:
+        """The plugin's module, imported now if it was not yet; PluginError."""
+        return _import(self.path, self.name, self.origin)
+
+    def _source(self) -> Source:
         return _Source(self)
 
     def open(self, services: Services) -> Module:

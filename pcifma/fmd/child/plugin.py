@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from pcifma.access.seam import Host
-from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
@@ -17,6 +16,7 @@ from pcifma.fmd.child import message
 from pcifma.fmd.child.desk import Desk
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.process import Child, Limits
+from pcifma.plugin.loader import Registered
 from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Module, Services, Source
 from pcifma.plugin.watch import Finding, Snapshot, Watch
@@ -73,7 +73,7 @@ class ChildModule:
 
 
 @dataclass(frozen=True, slots=True)
-class ChildPlugin:
+class ChildPlugin(Registered):
     """Stands where a loader.Plugin stands; *child* is its process."""
 
     manifest: Manifest
@@ -87,16 +87,7 @@ class ChildPlugin:
         child = Child.start(manifest.name, place, nursery, limits)
         return cls(manifest, place[1], place[0], child)
 
-    @property
-    def name(self) -> str:
-        """The manifest's name."""
-        return self.manifest.name
-
-    @property
-    def source(self) -> Source:
-        """The two functions of a source plugin; PluginError for a module."""
-        if self.manifest.kind != "source":
-            raise PluginError(f"plugin {self.name} is a module, not a source")
+    def _source(self) -> Source:
         return ChildSource(self.child)
 
     def open(self, services: Services) -> Module:

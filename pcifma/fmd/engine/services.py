@@ -32,6 +32,8 @@ SERD_EVENTS = 100_000
 TIMER_LIMIT = BUFFER_LIMIT = 4096
 CASE_LIMIT = 10000
 TEXT_LIMIT = 65536
+# Buffers that belong to cases: `pcifma explain` reads them, and a module that begins anew knows by them what it has told already.
+REASONS = "why:"
 _INT64 = (1 << 63) - 1
 
 
@@ -308,10 +310,11 @@ class ModuleServices:
         self._changed |= {(kind, key) for kind, held in kinds.items() for key in held} | {("posted", "")}
 
     def forget(self) -> None:
-        """Drop everything, for a module that begins anew."""
+        """Drop everything, for a module that begins anew, but its reasons for the cases that it has told."""
         self.renew()
-        self.serds, self.buffers, self.statistics, self.timers = {}, {}, {}, Timers()
-        self._buffered = 0
+        self.serds, self.statistics, self.timers = {}, {}, Timers()
+        self.buffers = {name: data for name, data in self.buffers.items() if name.startswith(REASONS)}
+        self._buffered = sum(map(len, self.buffers.values()))
 
 
 class SerdHandle:

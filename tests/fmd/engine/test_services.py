@@ -228,6 +228,21 @@ def test_reset_forgets_checkpoint_and_unsolved_cases(desk: Desk) -> None:
     assert "looks" not in desk.engine.statistics("diag")
 
 
+def test_reset_keeps_the_reasons_of_cases_that_were_told(desk: Desk) -> None:
+    probe = Probe()
+    desk.add("diag", probe)
+    probe.services.put("why:ab", b"because")
+    probe.services.put("seen", bytes(limits.BUFFER_BYTES))
+    desk.engine.reset("diag")
+    desk.settle()
+    assert probe.services.get("why:ab") == b"because"
+    desk.restart()
+    again = Probe()
+    loaded = desk.add("diag", again)
+    assert (again.services.get("why:ab"), again.services.get("seen")) == (b"because", None)
+    assert loaded.services.buffered_bytes == len(b"because")
+
+
 def test_own_ereport_is_logged_and_dispatched(desk: Desk) -> None:
     finding = Finding("ereport.pcifma.test", Evidence(HOST_TARGET, "fact", 3), "info", {"x": 1})
     probe, listener = Probe(on_recv=lambda probe, event: probe.services.post(finding)), Probe()
