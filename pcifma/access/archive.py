@@ -17,7 +17,6 @@ SIZE_LIMIT = 128 << 20  # unpacked; a host with 4,600 Functions of 4,096 bytes h
 MEMBER_LIMIT = 200_000
 NAME_LIMIT = 4096  # PATH_MAX
 _BLOCK = 512
-_GZIP = b"\x1f\x8b"
 _FILE, _HARD, _SYMBOLIC, _DIRECTORY, _PAX, _PAX_ALL, _LONG_NAME, _LONG_LINK = "0", "1", "2", "5", "x", "g", "L", "K"
 REMEDY = "make it again with `tar -cf` or pcifma-collect"
 
@@ -44,19 +43,52 @@ def is_archive(data: bytes) -> bool:
 
 
 def unpack(data: bytes, file: str) -> bytes:
-    """*data*, unpacked where it is a gzip file. *file* stands in messages. FormatError."""
-    if not data.startswith(_GZIP):
+    """*data*, unpacked where it is packed by gzip, xz or bzip2. *file* stands in messages. FormatError."""
+    known = next((row for row in _PACKED if data.startswith(row[0])), None)
+    if known is None:
         return data
-    unpacker = zlib.decompressobj(wbits=31)
+    _, name, unpacked = known
     try:
-        plain = unpacker.decompress(data, SIZE_LIMIT + 1)
-    except zlib.error as err:
-        raise FormatError(f"{file}: not a whole gzip file: {err}: copy it again") from None
+        plain, whole = unpacked(data)
+    except ValueError as err:
+        raise FormatError(f"{file}: not a whole {name} file: {err}: copy it again") from None
     if len(plain) > SIZE_LIMIT:
         raise FormatError(f"{file}: unpacks to more than {SIZE_LIMIT >> 20} MiB: give the tar of one fixture")
-    if not unpacker.eof:
-        raise FormatError(f"{file}: the gzip file is cut short: copy it again")
+    if not whole:
+        raise FormatError(f"{file}: the {name} file is cut short: copy it again")
     return plain
+
+
+def _gunzip(data: bytes) -> tuple[bytes, bool]:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        return unpacker.decompress(data, SIZE_LIMIT + 1), unpacker.eof
+    except zlib.error as err:
+        raise ValueError(str(err)) from None
+
+
+def _unxz(data: bytes) -> tuple[bytes, bool]:
+    import lzma  # noqa: PLC0415 - few files are packed so, and the library is large
+
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=SIZE_LIMIT)
+    try:
+        return unpacker.decompress(data, SIZE_LIMIT + 1), unpacker.eof
+    except (lzma.LZMAError, EOFError) as err:
+        raise ValueError(str(err)) from None
+
+
+def _bunzip2(data: bytes) -> tuple[bytes, bool]:
+    import bz2  # noqa: PLC0415 - see above
+
+    unpacker = bz2.BZ2Decompressor()
+    try:
+        return unpacker.decompress(data, SIZE_LIMIT + 1), unpacker.eof
+    except (OSError, EOFError) as err:
+        raise ValueError(str(err)) from None
+
+
+# What a file begins with, what it is then, and what unpacks it: the bytes, and whether they are all there.
+_PACKED = ((b"\x1f\x8b", "gzip", _gunzip), (b"\xfd7zXZ\x00", "xz", _unxz), (b"BZh", "bzip2", _bunzip2))
 
 
 def read_archive(data: bytes, file: str) -> Archive:

@@ -24,9 +24,8 @@ _LINE_LIMIT = 4096  # no logger makes longer rows; a longer line is somebody's b
 _PLAIN_ROW = re.compile(r"([0-9a-f]{2,3}): ((?:[0-9a-f]{2} ){15}[0-9a-f]{2})")
 # Two or three digits as lspci prints them, or eight as the kernel does (pci=earlydump: `pci 0000:00:1c.0: config space:`).
 _OFFSET = re.compile(r"(?:^|(?<=[^0-9A-Za-z]))(?:00000)?[0-9a-fA-F]{2,3}$")
-_ADDRESS = re.compile(
-    r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$|:? config space:)"
-)
+_ADDRESS = re.compile(r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$|:? config space:)")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|\][^\x07\n]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9])")  # of a recorded terminal
 _COUNTED = re.compile(r"[\d\s]+")  # what differs between the prefixes of one log: digits and spaces
 _CUT_MARKS = re.compile(r"[0-9a-fA-F]|\.{1,3}|…")
 
@@ -174,7 +173,9 @@ def parse_capture(text: str | bytes, name: str, *, may_be_empty: bool = False) -
     """
     reader = _Reader(name)
     plain = _decode(text) if isinstance(text, bytes) else text
-    plain = plain.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")
+    plain = plain.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ").removeprefix("\ufeff")
+    if "\x1b" in plain:
+        plain = _ESCAPE.sub("", plain)
     for number, line in enumerate(plain.split("\n"), 1):
         reader.line(number, line)
     if not reader.blocks and not may_be_empty:

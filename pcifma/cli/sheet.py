@@ -19,6 +19,7 @@ from pcifma.poll.absence import ASLEEP, REMEDIES
 from pcifma.poll.look import Look
 from pcifma.regs.bdf import Bdf
 
+_CONVENTIONAL_SIZE = 256
 # Residue by how its class ends, in a person's words; all else is Unsupported Request with its shadows.
 _RESIDUE = (
     ((".ma", ".sec-ma", ".sec-rma"), "Received Master Abort"),
@@ -55,6 +56,7 @@ def sheet(report: Report, *, everything: bool) -> Iterator[str]:
     if not everything:
         yield from _residue([event for event in found if event.residue])
     yield from _unread(report.look, everything=everything)
+    yield from _limited(report, everything=everything)
     yield from _deaf(report)
     yield from _stuck(report, found)
     written = report.outcome.summary.writes
@@ -76,6 +78,20 @@ def _nothing(outcome: Outcome) -> str:
             "?", f"nothing found, but {plural(out_of_reach, 'Function')} could not be looked at whole: this is no clean bill of health"
         )
     return line("OK", "no error is latched that probing does not leave behind")
+
+
+def _limited(report: Report, *, everything: bool) -> Iterator[str]:
+    # Of these the Device Status was read, which has a bit for each severity, and not AER, which says what it was.
+    devices = [str(f.bdf) for f in report.fabric if f.dev_type is not None and not f.unread and f.size <= _CONVENTIONAL_SIZE]
+    if devices:
+        capture = report.machine.kind == "capture"
+        why = "a capture: take it with lspci -xxxx, four x" if capture else "the kernel gives no more: look for pci=nommconf"
+        yield line("limited", f"{_listed(devices, everything=everything)}: 256 bytes, so AER and what lies beyond was not read ({why})")
+
+
+def _listed(devices: Sequence[str], *, everything: bool) -> str:
+    shown = devices if everything else devices[:4]
+    return ", ".join(shown) + (f" and {len(devices) - len(shown)} more" if len(devices) > len(shown) else "")
 
 
 def _deaf(report: Report) -> Iterator[str]:
@@ -202,7 +218,5 @@ def _unread(look: Look, *, everything: bool) -> Iterator[str]:
     for device, reason in sorted(look.unread.items()):
         by_reason.setdefault(reason, []).append(device)
     for reason, devices in by_reason.items():
-        shown = devices if everything else devices[:4]
-        more = f" and {len(devices) - len(shown)} more" if len(devices) > len(shown) else ""
         word = "GONE" if reason == "gone" else reason
-        yield line(word, f"{', '.join(shown)}{more}: {REMEDIES.get(reason, 'not looked at')}; not counted as healthy")
+        yield line(word, f"{_listed(devices, everything=everything)}: {REMEDIES.get(reason, 'not looked at')}; not counted as healthy")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
+from collections.abc import Callable
 
 import pytest
 
@@ -119,3 +122,15 @@ def test_archive_with_too_many_members_is_refused() -> None:
 def test_unpack_leaves_other_data_alone() -> None:
     assert unpack(b"text", "a") == b"text"
     assert unpack(gzip.compress(b"text"), "a") == b"text"
+
+
+@pytest.mark.parametrize(("pack", "name"), [(lzma.compress, "xz"), (bz2.compress, "bzip2")])
+def test_archive_may_be_packed_otherwise(pack: Callable[[bytes], bytes], name: str) -> None:
+    packed = pack(b"x" * 9999)
+    assert unpack(packed, "a") == b"x" * 9999
+    with pytest.raises(FormatError, match=f"the {name} file is cut short"):
+        unpack(packed[:-9], "a")
+    with pytest.raises(FormatError, match=f"not a whole {name} file"):
+        unpack(packed[:6] + b"garbage" * 99, "a")
+    with pytest.raises(FormatError, match="unpacks to more than"):
+        unpack(pack(bytes(SIZE_LIMIT + 1)), "a")

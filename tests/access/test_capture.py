@@ -70,6 +70,20 @@ def test_capture_reads_any_line_end(end: str) -> None:
     assert parse_capture(device().replace("\n", end), "a").configs[PORT].size == 64
 
 
+def test_capture_of_a_recorded_terminal_is_read() -> None:
+    text = "\x1b]0;root@host: ~\x07root@host:~# lspci -xxxx\n\x1b[?2004l" + "".join(
+        f"\x1b[0m{row}\x1b[K\n" for row in device().splitlines()
+    )
+    found = parse_capture(text, "typescript")
+    assert (list(found.configs), found.complaints) == ([PORT], ())
+    assert found.configs[PORT].read(0, 64) == plain()[:64]
+
+
+def test_capture_may_begin_with_a_byte_order_mark() -> None:
+    found = parse_capture(b"\xef\xbb\xbf" + device().encode(), "a")
+    assert (list(found.configs), found.complaints) == ([PORT], ())
+
+
 def test_capture_skips_verbose_text_between() -> None:
     head, *rows = device().splitlines()
     verbose = "\tControl: I/O+ Mem+\n\tBus: primary=00, secondary=01\n\tRegion 0: Memory at fe00 (64-bit)\n\tCapabilities: [40] Express"

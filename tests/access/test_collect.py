@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -147,3 +148,10 @@ def test_collect_is_installed_as_a_command() -> None:
     done = subprocess.run([installed, "--help"], capture_output=True, check=False)
 
     assert done.stdout.startswith(b"pcifma-collect: everything pcifma needs")
+
+
+def test_the_documented_command_gives_the_tar_on_standard_output(root: Path) -> None:
+    install = (Path(__file__).parents[2] / "docs/install.md").read_text()
+    (words,) = re.findall(r"\./pcifma-collect( .*?) ?>xcp-04\.tar\.gz", install)
+    done = collect(next(iter(SHELLS.values())), *words.split(), "--root", root)
+    assert (done.returncode, done.stdout[:2]) == (0, b"\x1f\x8b")

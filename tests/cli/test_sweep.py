@@ -84,6 +84,16 @@ def test_64_bytes_alone_exit_3_and_name_the_remedy(dump: Path) -> None:
     assert "no clean bill of health" in done.stdout
 
 
+def test_256_bytes_of_pci_express_are_said_to_lack_aer(dump: Path) -> None:
+    rows = (row for row in capture(*images()).splitlines() if ": " not in row[:5] or int(row.partition(":")[0], 16) < 256)
+    dump.write_text("\n".join(rows) + "\n")
+    done = pcifma("sweep", dump)
+    assert done.returncode == 0
+    assert "limited  " in done.stdout and "AER and what lies beyond was not read" in done.stdout
+    dump.write_text(capture(*images()))
+    assert "limited" not in pcifma("sweep", dump).stdout
+
+
 def test_capture_on_standard_input() -> None:
     done = pcifma("sweep", "-", "--json", stdin=capture(*images(ce=1)))
     assert done.returncode == 1
