@@ -73,7 +73,8 @@ def make_fixture(parts: Parts, boot: str) -> Fixture:
     """The machine at its start, steps of time 0 done. FormatError with every mistake of case.yaml."""
     script = parse_script(parts.case, f"{parts.label}{CASE}")
     capture = parse_capture(parts.config, f"{parts.label}{CONFIG}", may_be_empty=True)
-    clock, recorder, host = SimulatedClock(), Recorder(), StageHost(parts.host, script.platform)
+    sleepers = {bdf for step in script.steps for bdf in step.sleep}
+    clock, recorder, host = SimulatedClock(), Recorder(), StageHost(parts.host, script.platform, sleepers)
     devices = {bdf: DeviceSpace(image, clock, recorder) for bdf, image in sorted(capture.configs.items())}
     _check(script, devices, capture.named, f"{parts.label}{CASE}")
     stage = _Stage(devices, host, clock, _absent_at_first(script))
@@ -85,7 +86,7 @@ def make_fixture(parts: Parts, boot: str) -> Fixture:
         configs=stage.present,
         host=host,
         clock=clock,
-        unread={bdf: "asleep" if any(bdf in step.sleep for step in script.steps) else "short" for bdf in capture.named},
+        unread={bdf: "asleep" if bdf in sleepers else "short" for bdf in capture.named},
         script=script,
         complaints=capture.complaints,
         recorder=recorder,
@@ -128,6 +129,8 @@ class _Stage:
         for bdf, answer in step.answer.items():
             self._devices[bdf].answer = cast("Answer", answer)
         self._change(step.store, step.latch)
+        for path, text in step.fact.items():
+            self._host.put(path, text)
         self._tell(step)
         for watch in step.on_read:
             device = self._devices[watch.bdf]

@@ -27,6 +27,14 @@ LINKS = (
     "/sys/bus/vmbus/devices/*",
 )
 
+COUNTERS = (
+    "aer_dev_correctable",
+    "aer_dev_nonfatal",
+    "aer_dev_fatal",
+    "aer_rootport_total_err_cor",
+    "aer_rootport_total_err_nonfatal",
+    "aer_rootport_total_err_fatal",
+)
 # Which Functions, power, and what the kernel counted and decided for each.
 _FUNCTION_FACTS = (
     "power_state",
@@ -53,12 +61,7 @@ _FUNCTION_FACTS = (
     "max_link_speed",
     "max_link_width",
     "sriov_numvfs",
-    "aer_dev_correctable",
-    "aer_dev_nonfatal",
-    "aer_dev_fatal",
-    "aer_rootport_total_err_cor",
-    "aer_rootport_total_err_nonfatal",
-    "aer_rootport_total_err_fatal",
+    *COUNTERS,
 )
 
 FILES = (

@@ -1,18 +1,21 @@
 """What changes on a machine while it is recorded, as steps of case.yaml.
 
 The status registers of every Function are read at each look; where one changed, all named registers of its capability are.
-Functions that sleep are not read; Functions that come or go become steps, and so does what the kernel says of errors.
+Functions that sleep are not read; Functions that come or go, or read all ones for a while, become steps, and so does what the
+kernel counts and says of errors.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pcifma.access.image import ImageSpace
 from pcifma.access.layout import Placed, placed_registers
-from pcifma.access.recording import flow, power_state, quoted, whole
+from pcifma.access.recorded import COUNTERS
+from pcifma.access.recording import DEVICES, flow, power_state, quoted, whole
 from pcifma.access.seam import ConfigSpace, Machine
 from pcifma.errors import ReadError
 from pcifma.regs.bdf import Bdf
@@ -30,6 +33,7 @@ class _Known:
     image: ImageSpace
     registers: tuple[Placed, ...]
     words: dict[int, int] = field(default_factory=dict)
+    answers: bool = True
 
 
 class Sampler:
@@ -41,6 +45,7 @@ class Sampler:
         self._there = set(machine.configs)
         self._power = {bdf: power_state(machine.host, bdf) for bdf in machine.configs}
         self._counts = self._interrupts()
+        self._counters = self._aer_counters()
         self._heard()  # what was said before is no step
         self._start_ns = machine.clock.boot_ns()
         self.seen: dict[Bdf, Mapping[int, bytes]] = {}
@@ -50,7 +55,8 @@ class Sampler:
         rescan = getattr(self._machine.configs, "rescan", None)
         if callable(rescan):
             rescan()
-        words = [*self._presence(), *self._sleep(), *self._registers(), *self._counted(), *self._heard()]
+        parts = (self._presence, self._sleep, self._answering, self._registers, self._facts, self._counted, self._heard)
+        words = [word for part in parts for word in part()]
         if not words:
             return None
         return f"  - {{{', '.join([f'at: {seconds(self._machine.clock.boot_ns() - self._start_ns)}', *words])}}}\n"
@@ -88,17 +94,37 @@ class Sampler:
                 awake += [bdf] if bdf in self._known else []
         return [*([f"sleep: {flow(asleep)}"] if asleep else []), *([f"wake: [{_list(awake)}]"] if awake else [])]
 
+    def _answering(self) -> Iterable[str]:
+        turned: dict[Bdf, str] = {}
+        for bdf in sorted(self._there & self._known.keys()):
+            known = self._known[bdf]
+            if self._power[bdf] is None and known.answers != (now := _answers(self._machine.configs[bdf])):
+                known.answers = now
+                turned[bdf] = "ok" if now else "ones"
+        return [f"answer: {flow(turned)}"] if turned else []
+
     def _registers(self) -> Iterable[str]:
         store: dict[Bdf, dict[str, str]] = {}
         latch: dict[Bdf, dict[str, str]] = {}
         for bdf in sorted(self._there & self._known.keys()):
-            for placed, old, new in _changes(self._known[bdf], self._machine.configs[bdf]) if self._power[bdf] is None else ():
+            readable = self._power[bdf] is None and self._known[bdf].answers
+            for placed, old, new in _changes(self._known[bdf], self._machine.configs[bdf]) if readable else ():
                 rose = _clearable(placed.register) and not old & ~new
                 kind, value = (latch, new & ~old) if rose else (store, new)
                 kind.setdefault(bdf, {})[str(placed.location)] = f"{value:#0{2 + 2 * placed.register.width}x}"
         for word, found in (("store", store), ("latch", latch)):
             if found:
                 yield f"{word}: {flow({bdf: flow(parts) for bdf, parts in found.items()})}"
+
+    def _facts(self) -> Iterable[str]:
+        now, before = self._aer_counters(), self._counters
+        self._counters = now
+        moved = {path: json.dumps(text) for path, text in now.items() if text != before.get(path)}
+        return [f"fact: {flow(moved)}"] if moved else []
+
+    def _aer_counters(self) -> dict[str, str]:
+        paths = (f"{DEVICES}/{bdf}/{name}" for bdf in sorted(self._there & self._known.keys()) for name in COUNTERS)
+        return {path: data.decode("utf-8", "replace") for path in paths if (data := self._machine.host.read(path)) is not None}
 
     def _counted(self) -> Iterable[str]:
         now, before = self._interrupts(), self._counts
@@ -131,6 +157,14 @@ def _know(bdf: Bdf, rows: Mapping[int, bytes]) -> _Known:
     return _Known(image, tuple(placed_registers(image.read, image.size)))
 
 
+def _answers(config: ConfigSpace) -> bool:
+    # Identity and Command with Status all ones: nobody is there, though the kernel has not said so.
+    try:
+        return config.read(0, 8) != b"\xff" * 8
+    except ReadError:
+        return True
+
+
 def _changes(known: _Known, config: ConfigSpace) -> list[tuple[Placed, int, int]]:
     try:
         status = [p for p in known.registers if _is_status(p.register)]
@@ -139,6 +173,8 @@ def _changes(known: _Known, config: ConfigSpace) -> list[tuple[Placed, int, int]
     except ReadError:
         return []  # it went away in between: the next look says so
     changed = [(p, old, new) for p, old, new in found if old != new]
+    if changed and not _answers(config):
+        return []  # as above
     known.words |= {p.offset: new for p, _, new in changed}
     return changed
 

@@ -72,6 +72,7 @@ class Step:
     answer: Mapping[Bdf, str] = field(default_factory=dict)
     store: tuple[Change, ...] = ()
     latch: tuple[Change, ...] = ()
+    fact: Mapping[str, str] = field(default_factory=dict)
     irq: Mapping[str, int] = field(default_factory=dict)
     event: tuple[Record, ...] = ()
     on_read: tuple[OnRead, ...] = ()
@@ -138,6 +139,7 @@ class _Parser:
             "answer": lambda value, path: self.states(value, path, ANSWERS, ""),
             "store": self.changes,
             "latch": self.changes,
+            "fact": self.facts,
             "irq": self.counts,
             "event": self.records,
             "on_read": self.watches,
@@ -229,6 +231,13 @@ class _Parser:
                 if bdf is not None and location is not None:
                     found.append(OnRead(bdf, location, **parts))
         return tuple(found)
+
+    def facts(self, value: object, path: str) -> dict[str, str]:
+        found = {str(key): self.text(text, f'{path}["{key}"]') for key, text in self.mapping(value, path).items()}
+        for name in found:
+            if not name.startswith("/"):
+                self._wrong(f'{path}["{name}"]', "no path of the host: begin with /, as /sys/bus/pci/devices/0000:04:00.0/irq")
+        return found
 
     def counts(self, value: object, path: str) -> dict[str, int]:
         found = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from pcifma.access.seam import STATED, Host, Record
@@ -16,12 +16,13 @@ _POWER_FACTS = ("power_state", "power/runtime_status")
 
 class StageHost:
     """*base* with changes; what is *stated* of the platform are facts too. Facts of a removed Function, and its entry in any directory,
-    are gone.
+    are gone. *sleepers* may sleep, where *base* does not say whether.
     """
 
-    def __init__(self, base: Host, stated: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, base: Host, stated: Mapping[str, str] = MappingProxyType({}), sleepers: Iterable[Bdf] = ()) -> None:
         self._base = base
-        self._stated = {f"{STATED}/{key}": text.encode() for key, text in stated.items()}
+        self._facts = {f"{STATED}/{key}": text.encode() for key, text in stated.items()}
+        self._may_sleep = {f"/sys/bus/pci/devices/{bdf}/power/control" for bdf in sleepers}
         self._removed: set[str] = set()
         self._power: dict[str, tuple[str, str]] = {}
         self._counts: dict[str, int] = {}
@@ -31,15 +32,16 @@ class StageHost:
         """The fact as it is now; None where it cannot be had (see *why*)."""
         if self._is_removed(path):
             return None
-        if path in self._stated:
-            return self._stated[path]
+        if path in self._facts:
+            return self._facts[path]
         if path == INTERRUPTS and self._counts:
             return count_interrupts((self._base.read(path) or b"").decode("utf-8", "replace"), self._counts).encode()
         for place, tail in enumerate(_POWER_FACTS):
             if path.endswith(f"/{tail}"):
                 now = self._power.get(path[: -len(tail) - 1].rpartition("/")[2])
                 return f"{now[place]}\n".encode() if now else self._base.read(path)
-        return self._base.read(path)
+        found = self._base.read(path)
+        return b"auto\n" if found is None and path in self._may_sleep else found
 
     def entries(self, path: str) -> tuple[str, ...]:
         """Sorted names in the directory, without removed Functions."""
@@ -66,6 +68,10 @@ class StageHost:
     def send(self, stream: str, fields: Mapping[str, str], boot_ns: int) -> None:
         """A record for whoever listens to *stream*."""
         self._streams.setdefault(stream, deque()).append(Record(stream, dict(fields), boot_ns))
+
+    def put(self, path: str, text: str) -> None:
+        """The fact at *path* is *text* from now on."""
+        self._facts[path] = text.encode()
 
     def remove(self, bdf: Bdf) -> None:
         """The Function leaves sysfs."""

@@ -135,6 +135,25 @@ def test_fixture_function_that_is_only_added_is_absent_at_first(tmp_path: Path) 
     assert (first, list(fixture.configs)) == ([END], [PORT, END])
 
 
+def test_fixture_fact_reads_as_the_step_says_from_then_on(tmp_path: Path) -> None:
+    path = f"/sys/bus/pci/devices/{END}/aer_dev_fatal"
+    fixture = make(tmp_path, f'  - {{at: 1s, fact: {{"{path}": "DLP 1\\n"}}}}\n')
+    assert fixture.host.read(path) is None
+    advance(fixture, 1)
+    assert fixture.host.read(path) == b"DLP 1\n"
+
+
+def test_fixture_fact_is_named_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r'\$.steps\[0\].fact\["aer_dev_fatal"\]: no path of the host'):
+        make(tmp_path, '  - {at: 1s, fact: {aer_dev_fatal: "DLP 1"}}\n')
+
+
+def test_fixture_function_that_will_sleep_may_from_the_start(tmp_path: Path) -> None:
+    fixture = make(tmp_path, '  - {at: 1s, sleep: {"0000:01:00.0": D3hot}}\n')
+    control = [fixture.host.read(f"/sys/bus/pci/devices/{bdf}/power/control") for bdf in (END, PORT)]
+    assert control == [b"auto\n", None]
+
+
 def test_fixture_sleeping_function_answers_ones_and_says_so_in_sysfs(tmp_path: Path) -> None:
     fixture = make(tmp_path, '  - {at: 1s, sleep: ["0000:01:00.0"]}\n  - {at: 2s, wake: ["0000:01:00.0"]}\n')
     facts = [f"/sys/bus/pci/devices/{END}/power_state", f"/sys/devices/pci0000:00/{PORT}/{END}/power/runtime_status"]

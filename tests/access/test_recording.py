@@ -68,13 +68,15 @@ def test_recording_steps_of_a_fixture_are_that_fixtures(tmp_path: Path) -> None:
   - {at: 4s, sleep: {"0000:01:00.0": D3cold}}
   - {at: 5s, wake: ["0000:01:00.0"], store: {"0000:00:1c.0": {"CAP_EXP+a.w": 0x0001}}}
   - {at: 6s, store: {"0000:00:1c.0": {"CAP_EXP+a.w": 0x0000}}, irq: {"24": 2}}
+  - {at: 7s, answer: {"0000:01:00.0": ones}}
+  - {at: 8s, answer: {"0000:01:00.0": ok}, fact: {"/sys/bus/pci/devices/0000:01:00.0/aer_dev_fatal": "DLP 0\\nTOTAL_ERR_FATAL 1\\n"}}
 """
     (tmp_path / "played/host/proc").mkdir(parents=True)
     (tmp_path / "played/host/proc/interrupts").write_text("      CPU0\n 24:  1  PCI-MSI  aerdrv\n")
     (tmp_path / "played/case.yaml").write_text(f"about: x\nsteps:\n{steps}")
     (tmp_path / "played/config.lspci").write_text(capture(*images()))
 
-    write(record(open_source(str(tmp_path / "played")), 7), tmp_path / "made")
+    write(record(open_source(str(tmp_path / "played")), 9), tmp_path / "made")
 
     made = (tmp_path / "made/case.yaml").read_text().partition("steps:\n")[2].splitlines()
     expected = steps.splitlines()

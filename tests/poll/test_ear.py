@@ -186,8 +186,9 @@ def test_record_out_of_form_is_passed_over(fields: dict[str, str]) -> None:
     assert heard(Record("aer_event", fields, 0)) is None
 
 
-def test_record_of_a_sleeper_is_told_and_the_sleeper_left_alone(tmp_path: Path) -> None:
-    asleep = f'sleep: {{"{CARD}": D3cold}}, latch: {{"{CARD}": {{"{UE}": {POISONED:#x}, "CAP_EXP+a.w": 0x2}}}}'
+@pytest.mark.parametrize("state", ["D3hot", "D3cold"])
+def test_record_of_a_sleeper_is_told_and_the_sleeper_left_alone(tmp_path: Path, state: str) -> None:
+    asleep = f'sleep: {{"{CARD}": {state}}}, latch: {{"{CARD}": {{"{UE}": {POISONED:#x}, "CAP_EXP+a.w": 0x2}}}}'
     found = events(tmp_path, f"at: 1500ms, {asleep}", f"at: 3500ms, {EVENT}", f'at: 5500ms, wake: ["{CARD}"]', "at: 9s")
     assert [one for one in told(found) if one[0] != "ereport.pcifma.unread"] == [("tl.ptlp", ["aer_event"], 1)]
     assert {e.payload["reason"] for e in found if e.class_ == "ereport.pcifma.unread"} == {"asleep"}
