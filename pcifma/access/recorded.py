@@ -1,7 +1,8 @@
 """Which host facts a recording has: the one table, for `pcifma record` and pcifma-collect alike (a test holds them together).
 
 A `*` stands for every name in that directory (with that beginning), `%` for every Function with port services. Nothing here
-touches a device: the kernel answers all of it from memory.
+touches a device: the kernel answers all of it from memory. For current_link_speed, secondary_bus_number and their like it reads
+configuration space (drivers/pci/pci-sysfs.c), and newer kernels wake the Function for that: they are left out.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ _FUNCTION_FACTS = (
     "subsystem_device",
     "class",
     "revision",
-    "secondary_bus_number",
-    "subordinate_bus_number",
     "enable",
     "irq",
     "msi_bus",
@@ -56,10 +55,6 @@ _FUNCTION_FACTS = (
     "label",
     "index",
     "acpi_index",
-    "current_link_speed",
-    "current_link_width",
-    "max_link_speed",
-    "max_link_width",
     "sriov_numvfs",
     *COUNTERS,
 )

@@ -10,7 +10,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.fabric.fmri import root_path
 from pcifma.fabric.function import Function, Slot
 from pcifma.fabric.label import slots
-from pcifma.fabric.sighting import Sighting, sight
+from pcifma.fabric.sighting import BRIDGE, Sighting, numbers, sight
 from pcifma.regs.bdf import Bdf
 
 _FOR_NOW = frozenset({"asleep", "gone", "busy", "slow", "read"})
@@ -30,17 +30,27 @@ def update(machine: Machine, before: Fabric, changed: Iterable[Bdf]) -> Fabric:
     every = sorted({*machine.configs, *machine.unread})
     new = [bdf for bdf in every if bdf not in known or bdf in again]
     seen = dict(zip(new, sight(new, machine.configs, machine.host, machine.unread), strict=True))
-    sightings = {bdf: _remembered(seen[bdf], known.get(bdf)) if bdf in seen else known[bdf] for bdf in every}
+    sightings = {bdf: _numbered(_remembered(seen[bdf], known.get(bdf)), machine.host) if bdf in seen else known[bdf] for bdf in every}
     return _assemble(sightings, machine.host)
 
 
 def _remembered(seen: Sighting, known: Sighting | None) -> Sighting:
     now = seen.function
-    if now.unread not in _FOR_NOW or known is None or not known.function.capabilities:
+    if known is None or (now.vendor, now.device) != (known.function.vendor, known.function.device):
         return seen
-    if (now.vendor, now.device) != (known.function.vendor, known.function.device):
+    if not now.unread and now.bus_range is None and known.function.bus_range is not None:
+        return seen._replace(function=now._replace(bus_range=known.function.bus_range))
+    if now.unread not in _FOR_NOW or not known.function.capabilities:
         return seen
     return known._replace(function=known.function._replace(unread=now.unread, note=now.note, driver=now.driver))
+
+
+def _numbered(seen: Sighting, host: Host) -> Sighting:
+    # A link reset takes the numbers from a switch. What is below it stays what it was, with the same counters in sysfs.
+    function = seen.function
+    if function.unread or function.header_type != BRIDGE or function.bus_range is not None:
+        return seen
+    return seen._replace(function=function._replace(bus_range=numbers(function.bdf, host)))
 
 
 def _assemble(sightings: Mapping[Bdf, Sighting], host: Host) -> Fabric:

@@ -112,17 +112,25 @@ def _sighting(bdf: Bdf, host: Host, place: _Place, look: _Look | _Unread) -> Sig
         return Sighting(_known(bdf, host, look)._replace(**place._asdict()))
     try:
         function = look.function(bdf, place)
-        if function.header_type == BRIDGE and function.bus_range is None:
-            # A link reset takes the numbers from a switch. What is below it stays what it was, with the same counters in sysfs.
-            function = function._replace(bus_range=_numbers(bdf, host))
         return Sighting(function, look.virtual(), look.collector(), look.slot_number())
     except ReadError as err:
         return _sighting(bdf, host, place, _Unread(err.tag, str(err)))
 
 
-def _numbers(bdf: Bdf, host: Host) -> tuple[int, int] | None:
-    secondary, subordinate = (power.number(host, bdf, f"{name}_bus_number") for name in ("secondary", "subordinate"))
-    return (secondary, subordinate or 0) if secondary else None
+def numbers(bdf: Bdf, host: Host) -> tuple[int, int] | None:
+    """The buses below a bridge, (first, last) of those with a Function, by the directories of sysfs; None where there is none."""
+    # For the attributes that say so (secondary_bus_number) the kernel would read, or wake, the bridge itself.
+    below = _below(bdf, host)
+    buses = {child.bus for child in below} - {bdf.bus}
+    if not buses:
+        return None
+    deeper = [found[1] for child in below if (found := numbers(child, host)) is not None]
+    return min(buses), max([*buses, *deeper])
+
+
+def _below(bdf: Bdf, host: Host) -> list[Bdf]:
+    names = host.entries(power.directory(bdf))
+    return [child for name in names if (child := _bdf(name)) is not None and child.segment == bdf.segment and child.bus > bdf.bus]
 
 
 def _known(bdf: Bdf, host: Host, why: _Unread) -> Function:
@@ -131,7 +139,7 @@ def _known(bdf: Bdf, host: Host, why: _Unread) -> Function:
         value = power.number(host, bdf, name)
         return absent if value is None else value
 
-    buses = _numbers(bdf, host)
+    buses = numbers(bdf, host)
     return Function(
         bdf=bdf, vendor=known("vendor", ALL_ONES), device=known("device", ALL_ONES),
         subsystem_vendor=known("subsystem_vendor", 0), subsystem_device=known("subsystem_device", 0),

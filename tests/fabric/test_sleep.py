@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.fabric import at, endpoint, root_port
+from support.fabric import at, bridge, endpoint, root_port
 from support.host import FactHost, machine_of
+from support.image import Image
 
 from pcifma.access.image import ImageSpace
 from pcifma.access.seam import Machine
@@ -89,6 +90,27 @@ def test_port_in_reset_keeps_the_slot_of_what_is_below() -> None:
     assert identity(later, later[at(CARD)]) == identity(before, before[at(CARD)])
 
 
+def test_switch_that_has_lost_its_numbers_keeps_what_is_below() -> None:
+    up, down, card = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
+
+    def switch(first: int, second: int) -> tuple[Image, ...]:
+        return root_port("0000:00:03.0", 1, 3), bridge(up, 5, first, 3 * bool(first)), bridge(down, 6, second, second), endpoint(card)
+
+    before = build(machine_of(*switch(2, 3)))
+    later = update(machine_of(*switch(0, 0)), before, [at(up), at(down), at(card)])
+    assert later.id == before.id
+    assert [str(f.bdf) for f in later.path(later[at(card)])] == ["0000:00:03.0", up, down, card]
+
+
+def test_switch_without_numbers_at_the_first_look_is_known_by_sysfs() -> None:
+    port, up, down, card = "0000:00:03.0", "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
+    base = "/sys/bus/pci/devices"
+    facts = {f"{base}/{port}/{up}/x": b"", f"{base}/{up}/{down}/x": b"", f"{base}/{down}/{card}/x": b"", f"{base}/{up}/{up}:pcie008/x": b""}
+    found = (root_port(port, 1, 3), bridge(up, 5, 0, 0), bridge(down, 6, 0, 0), endpoint(card))
+    fabric = build(machine_of(*found, host=FactHost(facts), kind="live"))
+    assert [str(f.bdf) for f in fabric.path(fabric[at(card)])] == [port, up, down, card]
+
+
 def test_another_card_in_the_same_place_does_not_inherit() -> None:
     awake = build(machine(power_state="D0"))
     other = asleep(power_state="D3cold")
@@ -100,14 +122,14 @@ def test_another_card_in_the_same_place_does_not_inherit() -> None:
 
 def test_sleeping_bridge_keeps_its_bus_by_sysfs() -> None:
     port = "/sys/bus/pci/devices/0000:00:03.0"
-    facts = {f"{port}/power_state": b"D3cold", f"{port}/secondary_bus_number": b"1", f"{port}/subordinate_bus_number": b"1"}
+    facts = {f"{port}/power_state": b"D3cold", f"{port}/{CARD}/vendor": b"0x15b3"}
     fabric = build(machine_of(root_port("0000:00:03.0", 1, 1), endpoint(CARD), host=FactHost(facts), kind="live"))
     assert fabric[at(CARD)].parent == at("00:03.0")
 
 
 def test_reset_bridge_without_numbers_keeps_its_bus_by_sysfs() -> None:
     port = "/sys/bus/pci/devices/0000:00:03.0"
-    facts = {f"{port}/secondary_bus_number": b"1", f"{port}/subordinate_bus_number": b"1"}
+    facts = {f"{port}/{CARD}/vendor": b"0x15b3"}
     reset = (root_port("0000:00:03.0", 0, 0), endpoint(CARD))
     assert build(machine_of(*reset, host=FactHost(facts), kind="live"))[at(CARD)].parent == at("00:03.0")
     assert build(machine_of(*reset))[at(CARD)].parent is None
