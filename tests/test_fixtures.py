@@ -1,4 +1,4 @@
-"""Each directory in fixtures/ is a test by existing: replay it, and what must come out comes out, in order."""
+"""Each directory in fixtures/, and each tar of one, is a test by existing: replay it, and what must come out comes out, in order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from pcifma.plugin.loader import builtin
 from pcifma.poll.look import Look
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-CASES = sorted(path.parent for path in FIXTURES.glob("*/case.yaml"))
+CASES = sorted([*(path.parent for path in FIXTURES.glob("*/case.yaml")), *FIXTURES.glob("*.tar.gz")])
 
 
-def replayed(directory: Path) -> list[dict[str, Any]]:
-    fixture = open_source(str(directory))
+def opened(case: Path) -> Fixture:
+    fixture = open_source(str(case))
     assert isinstance(fixture, Fixture)
-    happenings = rehearse(fixture, builtin())
+    return fixture
+
+
+def replayed(case: Path) -> list[dict[str, Any]]:
+    happenings = rehearse(opened(case), builtin())
     return [json.loads(encode(event)) for event in happenings if not isinstance(event, Look)]
 
 
@@ -44,20 +48,19 @@ def check(expected: list[dict[str, Any]] | None, events: list[dict[str, Any]]) -
         assert covers(partial, event), f"expected {partial}, got {event}"
 
 
-@pytest.mark.parametrize("directory", CASES, ids=lambda path: path.name)
-def test_replay_gives_the_expected_events(directory: Path) -> None:
-    path = directory / "expect.json"
-    events = replayed(directory)
-    if not path.exists():
-        pytest.skip(f"{directory.name} has no expect.json: replay only prints")
-    expected = json.loads(path.read_text())
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_replay_gives_the_expected_events(case: Path) -> None:
+    events, expect = replayed(case), opened(case).expect
+    if expect is None:
+        pytest.skip(f"{case.name} has no expect.json: replay only prints")
+    expected = json.loads(expect)
     check(expected.get("ereports"), [event for event in events if event["class"].startswith("ereport.")])
     check(expected.get("cases"), [event for event in events if event["class"].startswith("list.")])
 
 
-@pytest.mark.parametrize("directory", CASES, ids=lambda path: path.name)
-def test_replay_twice_is_the_same(directory: Path) -> None:
-    assert replayed(directory) == replayed(directory)
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_replay_twice_is_the_same(case: Path) -> None:
+    assert replayed(case) == replayed(case)
 
 
 def test_covers_refuses_a_missing_key_and_a_longer_list() -> None:

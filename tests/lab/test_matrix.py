@@ -144,6 +144,15 @@ def test_coverage_is_held_to_what_the_kernel_heard(heard: bool | None, said: boo
     assert len(failures([judge(of)])) == wrong
 
 
+def test_error_that_a_recovery_has_wiped_is_accounted_for_by_one_message_more_than_errors() -> None:
+    several = Row("several", (POISONED, BY_NAME["MALF_TLP"]), False)
+    counted = ereport("rc.nfe-msg", "0000:00:01.0", 2)
+    told = [o.pcifma for o in judge(phase(ereport("tl.ptlp"), counted, row=several)).outcomes]
+    assert told == ["right", "accounted"]
+    once = [o.pcifma for o in judge(phase(ereport("tl.ptlp"), {**counted, "count": 1}, row=several)).outcomes]
+    assert once == ["right", "missed"]
+
+
 def test_kernel_that_names_one_of_several_messages_was_heard_by_coverage() -> None:
     several = Row("several", (POISONED, BY_NAME["MALF_TLP"]), False)
     of = phase(ereport("tl.ptlp"), ereport("tl.mtlp"), row=several, standing=several.errors, heard=True)

@@ -1,4 +1,4 @@
-"""The matrix of what is seen where: python -m lab.matrix [--full] [--seed N] [--boot NAME]… [--write docs/lab-results.md].
+"""The matrix of what is seen where: python -m lab.matrix [--full] [--seed N] [--boot NAME]… [--write docs/lab-results.md | --record DIR].
 
 Without --full: every mode, every error, every place, in pairs. One machine a boot, --jobs of them at a time, each in a process of its
 own (QEMU dies with the process that started it). --keep DIR keeps what each boot gave, and takes from there what is there already.
@@ -19,6 +19,7 @@ from pathlib import Path
 from ..error import LabError, Unavailable
 from .cell import every, pairwise
 from .mode import BOOTS, MODES, Mode
+from .record import record_modes
 from .result import Run, failures, render
 from .session import Answer, run
 from .verdict import judge
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--boot", action="append", choices=sorted(BOOTS), help="only these machines")
     parser.add_argument("--mode", action="append", choices=[mode.name for mode in MODES], help="only these modes")
     parser.add_argument("--write", type=Path, help="where the table goes; standard output if not given")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="instead: record each mode as a fixture in DIR")
     parser.add_argument("--note", default="", help="a sentence for the head of the tables")
     parser.add_argument("--keep", type=Path, help="a directory for what each boot gave")
     parser.add_argument("--child", choices=sorted(BOOTS), help=argparse.SUPPRESS)
@@ -40,6 +42,10 @@ def main() -> int:
     try:
         if given.child:
             return _child(given)
+        if given.record:
+            troubles = record_modes(given.mode or [mode.name for mode in MODES], given.record)
+            print("\n".join(troubles) or "all recorded", file=sys.stderr)
+            return 2 if troubles else 0
         with tempfile.TemporaryDirectory() as scratch:
             return _all(given, given.keep or Path(scratch))
     except (Unavailable, LabError) as error:

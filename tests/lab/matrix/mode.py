@@ -10,10 +10,12 @@ from ..command import Options
 from ..topology import DEAF_ENDPOINT, ENDPOINT, Node, Topology, downstream, endpoint, root_port, switch
 
 BRANCHES = 8
+ROOT = "rp{branch}"  # the Root Port of a branch; the names of its other Functions end in its number too
 DEAF_BRANCHES = 4
 PEERS = ("collectd-core",)  # rasdaemon is in every machine
 HEST = "hest"  # stands for the table's path, which is known when the machine is made
 
+MSI_OFF: Literal["msi-off"] = "msi-off"
 Change = Literal["", "msi-off", "pciback", "vfio-pci", "vfio-pci, held"]
 
 
@@ -97,4 +99,4 @@ def _source(kind: int, number: int, size: int) -> bytes:
 def _branch(number: int, *, deaf: bool) -> Node:
     end = endpoint(f"ep{number}", DEAF_ENDPOINT if deaf else ENDPOINT)
     port = ("ioh3420", "pcie-root-port")[number % 2]
-    return root_port(f"rp{number}", switch(f"up{number}", downstream(f"dn{number}", end)), device=port)
+    return root_port(ROOT.format(branch=number), switch(f"up{number}", downstream(f"dn{number}", end)), device=port)

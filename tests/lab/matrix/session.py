@@ -16,14 +16,15 @@ from typing import Any
 
 import pcifma
 
-from .. import binding, product, reporting
+from .. import product, reporting
 from ..command import Options
 from ..daemon import Daemon, Step, steps
 from ..expect import Error, Registers, parse
 from ..machine import Machine
 from . import witness
 from .cell import Cell, Row, rounds
-from .mode import BOOTS, HEST, PEERS, Mode, branches, hest, topology
+from .change import give, interrupts
+from .mode import BOOTS, HEST, MSI_OFF, PEERS, Mode, branches, hest, topology
 from .witness import Sighting
 
 LOOKS = 3  # a record may come after the look that follows it, and collectd looks on its own
@@ -58,7 +59,7 @@ class Answer:
 
 def run(modes: Sequence[Mode], cells: dict[str, list[tuple[Row, str]]], scratch: Path) -> tuple[list[Phase], dict[str, str]]:
     """Boot what *modes* share, try *cells* of each, and return what came out, with the versions of who took part."""
-    with Machine(topology(modes[0].boot), **_options(modes[0].boot, scratch)) as machine:
+    with Machine(topology(modes[0].boot), **options(modes[0].boot, scratch)) as machine:
         session = Session(machine)
         phases = [session.mode(mode, cells[mode.name]) for mode in modes]
         session.stop()
@@ -172,29 +173,18 @@ class Session:
             yield from (["write", address, offset, width, bits, bits] for offset, width, bits in ones)
 
     def _change(self, mode: Mode) -> None:
-        names = [f"ep{number}" for number in branches(mode)]
-        if mode.change == "msi-off":
-            self._steps(list(self._interrupts(enabled=False)))
-        elif mode.change:
-            driver, _, held = mode.change.partition(", ")
-            for name in names:
-                binding.bind(self.machine, name, driver)
-            if held:
-                self._holder = binding.hold(self.machine, names)
+        if mode.change == MSI_OFF:
+            self._steps([*self._interrupts(enabled=False)])
+        self._holder = give(self.machine, mode.change, [f"ep{number}" for number in branches(mode)])
 
     def _undo(self, mode: Mode, baseline: list[Step]) -> None:
-        interrupts = list(self._interrupts(enabled=True)) if mode.change == "msi-off" else []
-        self._steps([*baseline, *self._clearing(), *interrupts])
+        switched = self._interrupts(enabled=True) if mode.change == MSI_OFF else ()
+        self._steps([*baseline, *self._clearing(), *switched])
         if self._holder:
             self.machine.check(f"kill {self._holder}")
-            self._holder = 0
 
     def _interrupts(self, *, enabled: bool) -> Iterator[Step]:
-        for name in self._roots():
-            for identity, bit in ((0x05, 0x1), (0x11, 0x8000)):
-                place = self.layout[name].capability(identity)
-                if place and self.layout[name].word(place + 2) & bit:
-                    yield ["write", self.address[name], place + 2, 2, bit if enabled else 0, bit]
+        return interrupts(self._roots(), self.address, self.layout, enabled=enabled)
 
 
 def versions(machine: Machine) -> dict[str, str]:
@@ -222,13 +212,14 @@ def _prepared(turn: Sequence[Cell], session: Session) -> Iterator[Step]:
             yield ["write", address, place + 0x14, 4, 0, 0x2000]
 
 
-def _options(boot: str, scratch: Path) -> Options:
-    options = Options(**BOOTS[boot])
-    options["packages"] = PEERS
-    if HEST in options.get("extra", ()):
+def options(boot: str, scratch: Path) -> Options:
+    """How QEMU starts *boot*; a firmware table of it is written to *scratch*."""
+    found = Options(**BOOTS[boot])
+    found["packages"] = PEERS
+    if HEST in found.get("extra", ()):
         (scratch / "hest.bin").write_bytes(hest())
-        options["extra"] = tuple(f"sig=HEST,data={scratch / 'hest.bin'}" if word == HEST else word for word in options["extra"])
-    return options
+        found["extra"] = tuple(f"sig=HEST,data={scratch / 'hest.bin'}" if word == HEST else word for word in found["extra"])
+    return found
 
 
 def _utc(ns: int) -> str:

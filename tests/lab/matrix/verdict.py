@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..expect import ERRORS, Error
 from .cell import Cell
+from .mode import ROOT
 from .session import Phase
 from .witness import Severity, Sighting
 
-# right: once, by its name. accounted: the registers were wiped, but its severity is told with the Function as its source.
+# right: once, by its name. accounted: the registers were wiped, but its severity is told with the Function as its source; or, where the
+# kernel's recovery from another error of that Function wiped it, its message is one more than its Root Port is known to have had.
 # asleep: nobody could have looked without waking the Function, no message came of it, and coverage had said that it is not looked at.
 Told = Literal["right", "accounted", "twice", "missed", "asleep"]
 # named: the error and its Function. told: the Function and a severity. silent: neither.
 Heard = Literal["named", "told", "silent"]
 PEERS = ("kernel", "rasdaemon", "collectd")
 _LEAVES = {f"ereport.io.pciex.{error.leaf}": error for error in ERRORS}
+_MESSAGES: dict[str, Severity] = {"ereport.io.pciex.rc.nfe-msg": "nonfatal", "ereport.io.pciex.rc.fe-msg": "fatal"}
 _SHADOWS = {f"ereport.io.pciex.{severity}": severity for severity in ("correctable", "nonfatal", "fatal")}
 
 
@@ -45,6 +48,7 @@ class Outcome:
     collectd: Heard
     foretold: bool | None
     heard: bool
+    severity: Severity
 
     @property
     def is_foretold_wrong(self) -> bool:
@@ -67,7 +71,7 @@ def judge(phase: Phase) -> Judged:
     ledger = _Ledger(phase)
     tried = zip(phase.cells, phase.standing, phase.asleep, strict=True)
     outcomes = tuple(outcome for cell, standing, asleep in tried for outcome in ledger.cell(cell, standing, asleep=asleep))
-    return Judged(phase.mode.name, phase.mode.control, outcomes, tuple(ledger.unexplained()))
+    return Judged(phase.mode.name, phase.mode.control, tuple(ledger.by_messages(outcomes)), tuple(ledger.unexplained()))
 
 
 class _Ledger:
@@ -83,6 +87,10 @@ class _Ledger:
                 self._named[event["device"], error] += event["count"]
             elif severity := _SHADOWS.get(event["class"]):
                 self._severity[event["device"], severity] += event["count"]
+        self._messages: Counter[tuple[str, str]] = Counter()
+        for event in phase.ereports:
+            if severity := _MESSAGES.get(event["class"]):
+                self._messages[event["device"], severity] += event["count"]
         self._peers = {peer: _Peer(phase.said.get(peer, ())) for peer in PEERS}
         self._injected: set[tuple[str, Error]] = set()
 
@@ -99,8 +107,23 @@ class _Ledger:
                 told = "asleep"
             yield Outcome(
                 cell.mode, cell.row.kind, cell.row.name, cell.place, cell.node, error.name, error in standing,
-                told, kernel, rasdaemon, collectd, self._foretold(device, severity), together,
+                told, kernel, rasdaemon, collectd, self._foretold(device, severity), together, severity,
             )  # fmt: skip
+
+    def by_messages(self, outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+        """*outcomes*, with what nobody could read accounted for where its Root Port has had more messages than errors are known of."""
+        spare = Counter(self._messages)
+        spare.subtract(self._sent(one) for one in outcomes if one.pcifma != "missed")
+        for one in outcomes:
+            if one.pcifma == "missed" and not one.readable and spare[self._sent(one)] > 0:
+                spare[self._sent(one)] -= 1
+                yield replace(one, pcifma="accounted")
+            else:
+                yield one
+
+    def _sent(self, one: Outcome) -> tuple[str, str]:
+        # To whom its message went, and which.
+        return self._phase.address[ROOT.format(branch=one.node[2:])], one.severity
 
     def unexplained(self) -> Iterator[tuple[str, str]]:
         for (device, error), count in self._named.items():
