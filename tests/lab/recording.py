@@ -94,7 +94,7 @@ def of_mode(mode: Mode) -> Scenario:
 
 def name_of(mode: Mode) -> str:
     """The name of the fixture of *mode*."""
-    return "lab-" + re.sub(r"[^a-z0-9]+", "-", mode.name.lower()).strip("-")
+    return "matrix-" + re.sub(r"[^a-z0-9]+", "-", mode.name.lower()).strip("-")
 
 
 BY_MODE = {name_of(mode): of_mode(mode) for mode in MODES if not mode.control}
