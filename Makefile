@@ -1,8 +1,8 @@
 # make sweep   set everything up and sweep this machine's own devices
 # make test    set everything up, build the wheel, and pass the tests against it
 # make lint    ruff and mypy
-# make lab     everything the laboratory has (root, Debian or Ubuntu, x86-64)
-# make lab-full   every cell of the matrix of what is seen where; writes docs/lab-results.md
+# make lab     the laboratory (root, Debian or Ubuntu, x86-64): the matrix of what is seen where, in pairs, and its checks; 20 minutes
+# make lab-full   every cell of the matrix, each mode recorded, the checks that take long: hours; writes docs/lab-results.md
 # make deb     a .deb in dist/ for the Debian or Ubuntu that this is
 # make lab-shell ARGS="--xen"     a machine of the laboratory, for an experiment: docs/lab.md
 
@@ -25,12 +25,15 @@ lint: .venv-test/.installed
 # The matrix has one processor, everything else the other.
 lab: .venv-test/.installed
 	@mkdir -p build
-	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --jobs 1 --write build/lab-results.md & matrix=$$!; \
-	.venv-test/bin/pytest tests/lab tests/share tests/fmd/test_crash.py tests/fmd/test_storage.py -m "lab or lab_full"; tests=$$?; \
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --jobs 2 --write build/lab-results.md & matrix=$$!; \
+	.venv-test/bin/pytest tests/lab tests/share -m "lab or lab_full"; tests=$$?; \
 	wait $$matrix && exit $$tests
 
 lab-full: .venv-test/.installed
-	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS)
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --full --write docs/lab-results.md $(ARGS); matrix=$$?; \
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --record build/fixtures; recorded=$$?; \
+	.venv-test/bin/pytest tests -m lab_long; tests=$$?; \
+	exit $$((matrix | recorded | tests))
 
 deb:
 	.ci/deb dist

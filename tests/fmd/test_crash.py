@@ -27,7 +27,7 @@ UNDISTURBED = {
     "noted": [0, 1, 2, 3, "list.suspect", 4, 5, 6, 7],
     "cases": [["SOLVED", crash.BITS]],
 }
-# The suite takes every nth point; `pytest -m lab_full tests/fmd/test_crash.py` takes each.
+# The suite takes every nth point; `pytest -m lab_long tests/fmd/test_crash.py` takes each.
 STRIDE = 13
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="system calls are counted and failed with strace")
@@ -101,7 +101,7 @@ def test_killed_at_some_calls_nothing_is_lost(tmp_path: Path, call: str, step: i
     assert kill_everywhere(tmp_path, call, 2, step) >= 1
 
 
-@pytest.mark.lab_full
+@pytest.mark.lab_long
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync", "write", "ftruncate", "unlink"])
 def test_killed_at_every_call_nothing_is_lost(tmp_path: Path, call: str) -> None:
     killed = kill_everywhere(tmp_path, call, 1, 1)
@@ -131,7 +131,7 @@ def test_failing_storage_loses_nothing(tmp_path: Path, call: str, error: str) ->
     assert failed[0]
 
 
-@pytest.mark.lab_full
+@pytest.mark.lab_long
 @pytest.mark.parametrize(("call", "error"), FAILURES)
 def test_storage_failing_at_every_call_loses_nothing(tmp_path: Path, call: str, error: str) -> None:
     failed = next(i for i, (root, n) in enumerate(points(tmp_path, 1, 1)) if not fail_at(root, call, error, n))

@@ -147,14 +147,14 @@ def check(running: Daemon) -> None:
 
 
 @needs_strace
-@pytest.mark.lab_full
+@pytest.mark.lab_long
 @pytest.mark.parametrize(("call", "n"), [("pwrite64", 3), ("pwrite64", 40), ("fdatasync", 4), ("openat", 2)])
 def test_storage_failing_at_some_calls_stops_nothing(root: Path, tree: Sysfs, call: str, n: int) -> None:
     survive(root, tree, call, CALLS[call][n % len(CALLS[call])], n)
 
 
 @needs_strace
-@pytest.mark.lab_full
+@pytest.mark.lab_long
 @pytest.mark.parametrize(("call", "error"), [(call, error) for call, errors in CALLS.items() for error in errors])
 def test_storage_failing_at_each_call_stops_nothing(tmp_path: Path, call: str, error: str) -> None:
     tmp_path.chmod(0o755)

@@ -190,7 +190,7 @@ def test_hest_has_the_length_that_its_types_ask_for() -> None:
     assert len(hest()) == 4 + 48 + 44
 
 
-@pytest.mark.lab_full
+@pytest.mark.lab_long
 def test_matrix_holds_on_one_machine(tmp_path: Path) -> None:
     try:
         with Machine(Topology()):

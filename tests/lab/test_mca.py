@@ -18,7 +18,7 @@ from lab.machine import Machine
 from lab.topology import Topology
 from lab.watcher import Daemon
 
-pytestmark = pytest.mark.lab_full
+pytestmark = pytest.mark.lab_long
 
 MEMORY, CACHE = 0x9C00_0000_0400_0091, 0x9400_0000_0000_0151
 POLL_S = 60.0  # Xen looks every 2 to 16 s of its time, Linux every second here; an emulated machine may be some times slower

@@ -27,7 +27,7 @@ PROGRAM = f"{sys.executable} {Path(power.__file__)}"
 # The guest's own copy, in its memory, of the log's code: what a build without syncs would be.
 UNSYNCED = f"sed -i s/synchronous=FULL/synchronous=OFF/ {Path(pcifma.fmd.log.__file__).parent}/*.py"
 
-pytestmark = pytest.mark.lab_full
+pytestmark = pytest.mark.lab_long
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from lab.conftest import booted
 from lab.machine import Machine
 from lab.topology import Topology, endpoint, root_port
 
-pytestmark = pytest.mark.lab_full
+pytestmark = pytest.mark.lab_long
 
 ASK = """
 import sys

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.debian import Debian, build, debian, renumbered
 
-pytestmark = pytest.mark.lab_full
+pytestmark = pytest.mark.lab_long
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "malformed-tlp-nomsi"
 # A daemon on a recorded machine, asked for until it has diagnosed.
 DAEMON = """
