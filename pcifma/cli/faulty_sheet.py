@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import click
 
 from pcifma.cli.article import Article, about
+from pcifma.cli.blamed import blamed
 from pcifma.cli.explain import chain
 from pcifma.cli.name import names_of
-from pcifma.cli.outlook import Outlook
+from pcifma.cli.outlook import Outlook, Part
 from pcifma.cli.text import clean, duration, plural
 from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
@@ -43,6 +45,11 @@ class Page:
     articles: Mapping[str, Article]
     verbs: frozenset[str] = frozenset()
     verbose: bool = False
+
+    @cached_property
+    def targets(self) -> dict[tuple[int, int], str]:
+        """What each suspect is and where it sits, by its case and its place in the list."""
+        return {(row.case, row.n): row.target for row in self.log.resources()}
 
 
 def quiet(outlook: Outlook) -> Iterator[str]:
@@ -117,10 +124,11 @@ def words(case: CaseRecord, page: Page) -> Iterator[str]:
     rate = "".join(f", {text}" for text in _rate(events, page))
     yield f"{_word(case)}  {clean(case.code)}  case {case.uuid[:_SHORT]}  {_state(case)} ({age}){rate}{injected}"
     found = about([suspect.class_ for suspect in case.suspects], page.articles)
+    parts = blamed(case, page.targets, page.outlook.parts)
     for title, lines in (
         ("What", [found[0].what] if found else ["no article is known for this fault"]),
-        ("Where", list(_where(case.suspects[0], page))),
-        ("Suspects", list(_suspects(case, page))),
+        ("Where", list(_where(case.suspects[0], parts[0], page))),
+        ("Suspects", list(_suspects(case, parts, page))),
         ("Because", list(_because(case, events))),
         ("Not seen", list(_not_seen(case, page))),
         ("After", [f"a repair at the same place: it came up on the probation of case {case.follows[:_SHORT]}"] if case.follows else []),
@@ -143,10 +151,12 @@ def _slot_label(suspect: Suspect, page: Page) -> str:
     return clean(suspect.location or (part.slot if part is not None and part.slot else ""))
 
 
-def _where(suspect: Suspect, page: Page) -> Iterator[str]:
-    part = page.outlook.parts.get(suspect.device)
-    slot = part.place if part is not None else None
-    serial = f"  s/n {clean(part.serial)}" if part is not None and part.serial else ""
+def _where(suspect: Suspect, part: Part | None, page: Page) -> Iterator[str]:
+    there = page.outlook.parts.get(suspect.device)
+    slot = there.place if there is not None else None
+    serial = f"  {_serial(part)}" if _serial(part) else ""
+    if there is not None and part != there:
+        serial += f"; {_serial(there) or 'another part'} is there now"
     if slot is not None:
         yield f"{_slot_text(slot)}  {clean(suspect.device)}{serial}"
     elif suspect.location:
@@ -155,6 +165,10 @@ def _where(suspect: Suspect, page: Page) -> Iterator[str]:
         yield f"{clean(suspect.device)}{serial}  (no slot is known for it: it is on the board, or nobody says)"
     else:
         yield f"{clean(suspect.device)}: no part of this machine"
+
+
+def _serial(part: Part | None) -> str:
+    return f"s/n {clean(part.serial)}" if part is not None and part.serial else ""
 
 
 def _slot_text(slot: Slot) -> str:
@@ -168,17 +182,14 @@ def _slot_text(slot: Slot) -> str:
     return f"{clean(slot.label)} says {source}, but {differing}: make sure before you pull"
 
 
-def _suspects(case: CaseRecord, page: Page) -> Iterator[str]:
-    parts = page.outlook.parts
-    named = names_of((part.vendor, part.device) for s in case.suspects if (part := parts.get(s.device)) is not None)
+def _suspects(case: CaseRecord, parts: Sequence[Part | None], page: Page) -> Iterator[str]:
+    named = names_of((part.vendor, part.device) for part in parts if part is not None)
     rows = []
-    for suspect in case.suspects:
-        part = parts.get(suspect.device)
+    for suspect, part in zip(case.suspects, parts, strict=True):
         name = "" if part is None else _PORTS.get(part.type or 0) or _called(named[part.vendor, part.device])
-        serial = f"s/n {clean(part.serial)}" if part is not None and part.serial else ""
-        who = "  ".join(filter(None, (name, serial, _slot_label(suspect, page))))
+        who = "  ".join(filter(None, (name, _serial(part), _slot_label(suspect, page))))
         state = "" if suspect.status == "faulty" else f"  {suspect.status}"
-        rows.append((_kind(suspect, page), who, _leaf(suspect), f"{clean(suspect.device)}{state}"))
+        rows.append((_kind(suspect, part), who, _leaf(suspect), f"{clean(suspect.device)}{state}"))
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(3)]
     for suspect, row in zip(case.suspects, rows, strict=True):
         cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
@@ -198,10 +209,9 @@ def _fmris(suspect: Suspect) -> Iterator[str]:
             yield f"      {name:<8} {clean(value)}"
 
 
-def _kind(suspect: Suspect, page: Page) -> str:
+def _kind(suspect: Suspect, part: Part | None) -> str:
     if ".bus-" in suspect.class_:
         return "link"
-    part = page.outlook.parts.get(suspect.device)
     if part is None:
         return "-"
     if part.type in (5, 6):

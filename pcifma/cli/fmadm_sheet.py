@@ -110,7 +110,7 @@ def _record(case: CaseRecord, known: Mapping[str, Article], look: Look, host: st
 
 def _dmi(name: str) -> str:
     try:
-        return clean((_DMI / name).read_text(errors="replace")) or "-"
+        return clean((_DMI / name).read_text(errors="replace").strip()) or "-"
     except OSError:
         return "-"
 

@@ -60,7 +60,8 @@ def _fields(event: ListEvent, state: str, fabric: Fabric, guests: Mapping[str, s
     yield from (("URGENCY", event.urgency), ("STATE", state))
     for suspect in event.fault_list[:SUSPECTS]:
         function = _function(fabric, suspect.device)
-        serial = function.serial if function is not None else None
+        there = function is not None and suspect.status != "replaced"  # else it is another part that sits there
+        serial = function.serial if function is not None and there else None
         guest = guests.get(suspect.device, "")
         yield from (("CLASS", suspect.class_), ("CERTAINTY", str(suspect.certainty)), ("BDF", suspect.device))
         yield from ((name, value) for name, value in (("SLOT", suspect.location), ("SERIAL", serial), ("GUEST", guest)) if value)

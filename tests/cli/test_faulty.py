@@ -25,11 +25,12 @@ from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import utc
 from pcifma.fmd.engine.case import CaseRecord
-from pcifma.fmd.log.batch import Batch, Checkpoint
+from pcifma.fmd.log.batch import Batch, Checkpoint, ResourceRow
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.path import Paths
 
 CARD, PORT = "0000:04:00.0", "0000:00:03.0"
+PULLED = "0002c90300badbad"
 HOUR_NS = 3_600 * 10**9
 NOW_NS = EPOCH_2000_NS + 24 * HOUR_NS
 STATUS: dict[str, Any] = {
@@ -115,6 +116,17 @@ def test_slot_is_said_with_who_says_so(log: Log, source: str, others: list[tuple
 def test_part_without_slot_or_that_is_gone_is_no_guess(log: Log) -> None:
     assert "no slot is known for it" in read(log, case(suspect(PORT, location="")))["Where"]
     assert read(log, case(), parts={})["Where"].startswith("Slot 3 (as it was then)")
+
+
+def test_part_that_was_pulled_is_named_by_its_own_serial(log: Log) -> None:
+    row = ResourceRow(f"0000-00/03.0/00.0/3/ffff:1017:0000:0000/{PULLED}", 1, 0, "replaced", b"{}")
+    log.append(Batch(1, resources=(row,))).wait()
+    found = read(log, case())
+    assert found["Where"].endswith(f"s/n {PULLED}; s/n 0002c90300c0ffee is there now")
+    assert f"ffff:1017  s/n {PULLED}  Slot 3" in found["Suspects"]
+    gone = read(log, case(), parts={})
+    assert gone["Where"] == f"Slot 3 (as it was then)  {CARD}  s/n {PULLED}"
+    assert f"card  ffff:1017  s/n {PULLED}  Slot 3" in gone["Suspects"]
 
 
 def test_guests_at_and_below_the_suspects_are_named_and_moved(log: Log) -> None:

@@ -110,6 +110,14 @@ def test_severity_gives_the_priority(desk: Desk, journal: Listener, severity: st
     assert dict(journal.entries()[-1])["PRIORITY"] == priority
 
 
+def test_serial_of_the_part_that_came_instead_is_not_said(desk: Desk, journal: Listener) -> None:
+    start(desk, journal)
+    uuid = case(desk, suspect())
+    desk.engine.docket.set_status(desk.engine.docket.cases[uuid], {0: "replaced"})
+    desk.settle()
+    assert ["PCIFMA_SERIAL" in dict(entry) for entry in journal.entries()[1:3]] == [True, False]
+
+
 def test_repair_is_said_as_information(desk: Desk, journal: Listener) -> None:
     start(desk, journal)
     uuid = case(desk, suspect())
