@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,13 +15,17 @@ import click
 from pcifma.cli import dump
 from pcifma.cli.edge import run_and_exit
 from pcifma.cli.fmdump_sheet import layout
-from pcifma.cli.log import reader
+from pcifma.cli.log import host_of, reader
 from pcifma.cli.moment import moment
-from pcifma.cli.query import Named, Query
+from pcifma.cli.query import Named, Query, Which
+from pcifma.cli.text import clean
 from pcifma.errors import UsageError
+from pcifma.fmd.log.reader import Reader
+from pcifma.fmd.log.readonly import open_readonly
 from pcifma.fmd.path import Paths
 
 FATAL = 1
+_LABELS: dict[Which, str] = {"fault": "fltlog", "error": "errlog", "info": "infolog", "own": "infolog_hival"}
 
 
 @click.command("fmdump", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,6 +35,7 @@ FATAL = 1
 @click.option("-A", "both", is_flag=True, help="Both logs by time.")
 @click.option("-a", "every", is_flag=True, help="Accepted, without effect: no case here is not for people.")
 @click.option("-f", "follow", is_flag=True, help="Go on as events come.")
+@click.option("-H", "header", is_flag=True, help="Only who wrote the log: host and version.")
 @click.option("-m", "message", is_flag=True, help="The message of each case.")
 @click.option("-v", "verbose", is_flag=True, help="More of each event.")
 @click.option("-V", "whole", is_flag=True, help="All of each event.")
@@ -49,6 +56,7 @@ def fmdump(
     both: bool,
     every: bool,
     follow: bool,
+    header: bool,
     message: bool,
     verbose: bool,
     whole: bool,
@@ -68,6 +76,7 @@ def fmdump(
     _refuse(
         {
             "-A and -m": both and message,
+            "-A and -H": both and header,
             "-A and -u": both and bool(uuids),
             "-m without the fault log": message and which != "fault",
             "-p without -V": pretty and not whole,
@@ -77,6 +86,11 @@ def fmdump(
         }
     )
     dump.refuse_following_files(follow=follow, files=files)
+    log = Paths(root or Path("/")).log
+    if header:
+        for line in _header(files[-1] if files else log, which):
+            print(line)
+        return 0
     query = Query(
         which=which,
         classes=classes,
@@ -85,10 +99,18 @@ def fmdump(
         uuids=uuids,
         names=tuple(map(Named.parse, names)),
     )
-    log = Paths(root or Path("/")).log
     _say_if_empty(root or Path("/"), files)
     form = layout(errors=which != "fault", message=message, depth=2 if whole else int(verbose), pretty=pretty, as_json=as_json)
     return dump.run(log, query, form, follow=follow, files=files)
+
+
+def _header(log: Path, which: Which) -> Iterator[str]:
+    # illumos's names; what a log does not hold of its host is left out.
+    with closing(Reader(open_readonly(log))) as found:
+        yield "EXD_CREATOR = pcifma"
+        yield f"EXD_HOSTNAME = {clean(host_of(found))}"
+        yield f"EXD_FMA_LABEL = {_LABELS[which]}"
+        yield f"EXD_FMA_VERSION = {clean(found.written_by())}"
 
 
 def _refuse(wrong: dict[str, bool]) -> None:

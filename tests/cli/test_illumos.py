@@ -13,6 +13,7 @@ import pytest
 from support.daemon import Daemon, configure, daemon
 from support.event import list_event, suspect
 
+from pcifma import __version__
 from pcifma.cli import fmadm_sheet as sheet
 from pcifma.cli.edge import run_and_exit
 from pcifma.cli.fmadm import FATAL, fmadm
@@ -107,6 +108,14 @@ def test_dump_has_illumos_columns(fmd: Daemon, call: Call) -> None:
     _, out, _ = call("fmdump", *root(fmd), "-ev", "-c", "*.mtlp")
     assert out.splitlines()[0].split() == ["TIME", "CLASS", "ENA"]
     assert re.search(r"ereport\.io\.pciex\.tl\.mtlp +0x[0-9a-f]{16}$", out.splitlines()[1])
+
+
+def test_header_of_a_log_says_who_wrote_it(fmd: Daemon, call: Call) -> None:
+    status, out, _ = call("fmdump", *root(fmd), "-eH")
+    assert (status, out.splitlines()[:3]) == (0, ["EXD_CREATOR = pcifma", "EXD_HOSTNAME = malformed-tlp-nomsi", "EXD_FMA_LABEL = errlog"])
+    assert out.splitlines()[3:] == [f"EXD_FMA_VERSION = {__version__}"]
+    assert call("fmdump", str(fmd.paths.log), "-H")[1].splitlines()[2] == "EXD_FMA_LABEL = fltlog"
+    assert call("fmdump", *root(fmd), "-AH")[0] == 2
 
 
 def test_whole_events_are_name_value_lists_or_json(fmd: Daemon, call: Call) -> None:

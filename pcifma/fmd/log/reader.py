@@ -153,6 +153,10 @@ class Reader:
                     + coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = '{WRITES_GONE}'), 0)"""
         return int(self.connection.execute(query).fetchone()[0])
 
+    def written_by(self) -> str:
+        """The version of pcifma that brought the log to its schema."""
+        return str(self.connection.execute("SELECT value FROM meta WHERE key = 'written_by'").fetchone()[0])
+
     def note(self, name: str) -> str | None:
         """The daemon's note of that name."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (f"note:{name}",)).fetchone()
