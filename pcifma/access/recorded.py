@@ -66,6 +66,7 @@ FILES = (
     "/proc/sys/kernel/hostname",
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/random/boot_id",
+    "/proc/powerpc/eeh",
     "/proc/xen/capabilities",
     "/proc/device-tree/hypervisor/compatible",
     "/run/systemd/container",

@@ -1,7 +1,7 @@
 """Who owns AER below each host bridge, and why: durable signs first, logs last.
 
     native    an `aer` port service is bound to a Root Port or RCEC there
-    firmware  it is not, and HEST, GHES or Root Control say that firmware takes the errors
+    firmware  it is not, and HEST, GHES, Root Control or EEH say that firmware takes the errors
     none      it is not, and there is no sign of firmware
     hidden    a guest's bus without any Root Port: the root complex is somebody else's
     unknown   what decides cannot be read from here
@@ -25,6 +25,7 @@ from pcifma.regs.exp import EXP, DevType
 
 Root = tuple[int, int]
 
+EEH = "/proc/powerpc/eeh"  # of POWER's Extended Error Handling: "EEH Subsystem is enabled", or "globally disabled"
 SERVICES = "/sys/bus/pci_express/devices"
 GUEST_DRIVERS = frozenset({"vfio-pci", "pciback", "xen-pciback"})
 SERVING = frozenset({DevType.ROOT_PORT, DevType.RCEC})
@@ -151,6 +152,9 @@ def _firmware(view: View, ports: list[Function]) -> tuple[list[str], list[str]]:
             doubts.append(f"HEST: {found.damage}")
     elif view.host.why(hest.PATH) != "absent":  # hidden, refused, not recorded
         doubts.append(f"HEST: {view.host.why(hest.PATH)}")
+    eeh = view.host.read(EEH) or b""
+    if b"enabled" in eeh:
+        signs.append("EEH is enabled: the host bridge stops what fails, and tells firmware and kernel")
     controls = {port.bdf: view.word(port, EXP, "root_control") for port in ports}
     signs += [f"Root Control of {bdf}: system errors on" for bdf, word in controls.items() if word and word & SYSTEM_ERRORS]
     if all(word is None for word in controls.values()):

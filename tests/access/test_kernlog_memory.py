@@ -38,3 +38,12 @@ def test_firmware_s_section_keeps_its_lines() -> None:
 )
 def test_words_about_drivers_are_no_errors(text: str) -> None:
     assert not read(text + "\n")
+
+
+def test_address_of_a_row_is_decimal_unless_it_says_otherwise() -> None:
+    row = "1 2026-01-02 03:04:05 +0100 1 Corrected error(s): memory read error at DIMM_D1 location: 0:1:0:-1, addr {}, grain 7\n"
+    assert [one.address for text in ("0123", "0x123", "09" * 9) for one in only(MemoryText, read(row.format(text)))] == [
+        123,
+        0x123,
+        int("09" * 9),
+    ]

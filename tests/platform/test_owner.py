@@ -32,6 +32,15 @@ def test_firmware_first_needs_a_sign_of_firmware() -> None:
     assert server.line().coverage.owner == "firmware"
 
 
+def test_power_s_isolation_is_a_sign_of_firmware() -> None:
+    server = Server().unserved()
+    server.host.facts["/proc/powerpc/eeh"] = b"EEH Subsystem is globally disabled\neeh_total_mmio_ffs=0\n"
+    assert server.line().coverage.owner == "none"
+    server.host.facts["/proc/powerpc/eeh"] = b"EEH Subsystem is enabled\nno device              =0\n"
+    assert server.line(may_clear=True).coverage.owner == "firmware"
+    assert server.line(may_clear=True).coverage.plan == ["poll"]
+
+
 def test_damaged_hest_leaves_the_owner_unknown() -> None:
     server = Server().unserved()
     server.host.facts[HEST] = b"HEST".ljust(36, b"\0") + b"\x01\0\0\0" + b"\x63\0"

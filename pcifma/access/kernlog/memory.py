@@ -74,4 +74,4 @@ def _address(detail: str) -> int | None:
     if match := _PAGE.search(detail):
         return int(match["page"], 16) << _PAGE_SHIFT | int(match["offset"], 16) & 0xFFF or None
     match = _ADDRESS.search(detail)
-    return int(match["address"], 0) or None if match else None
+    return int(match["address"], 16 if match["address"].startswith("0x") else 10) or None if match else None
