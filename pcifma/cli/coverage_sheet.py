@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 
-import click
 from msgspec import UNSET
 
 from pcifma.cli.name import names
+from pcifma.cli.severity import coloured
 from pcifma.cli.text import clean, plural
 from pcifma.fabric.function import Function
 from pcifma.platform.survey import Line, Survey
 
 _MARKS = {True: "+", False: "-", None: "?"}
-_WHO_WIDTH = 58
-_MARGIN = 9
+_WHO_WIDTH, _LEAST_WIDTH = 58, 24
+_MARGIN, _VERDICT_WIDTH = 9, 38  # `  cor -  nonf -  fatal -  listen+poll`
 _SHOWN_ADDRESSES = 4
 
 
@@ -79,8 +81,16 @@ def _row(found: Survey, lines: list[Line], named: dict[tuple[int, int], str]) ->
     verdicts = (coverage.heard.correctable, coverage.heard.nonfatal, coverage.heard.fatal)
     marks = "  ".join(f"{label} {_MARKS[v]}" for label, v in zip(("cor", "nonf", "fatal"), verdicts, strict=True))
     word, colour = _verdict(first)
-    text = f"{'  ' * depth}{who}"[:_WHO_WIDTH]
-    return click.style(f"{word:<{_MARGIN}}", fg=colour) + f"{text:<{_WHO_WIDTH}}  {marks}  {'+'.join(coverage.plan) or 'skip'}"
+    width = _who_width()
+    text = f"{'  ' * depth}{who}"[:width]
+    return coloured(f"{word:<{_MARGIN}}", colour) + f"{text:<{width}}  {marks}  {'+'.join(coverage.plan) or 'skip'}"
+
+
+def _who_width() -> int:
+    # On a terminal the verdicts stay in the same line as the name that they are of.
+    if not sys.stdout.isatty():
+        return _WHO_WIDTH
+    return max(_LEAST_WIDTH, min(_WHO_WIDTH, shutil.get_terminal_size().columns - _MARGIN - _VERDICT_WIDTH))
 
 
 def _who(function: Function, named: dict[tuple[int, int], str]) -> str:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-import click
-
 from pcifma.cli.article import Article, about
 from pcifma.cli.blamed import blamed
 from pcifma.cli.explain import chain
 from pcifma.cli.name import names_of
 from pcifma.cli.outlook import Outlook, Part
+from pcifma.cli.severity import coloured
 from pcifma.cli.text import clean, duration, plural
 from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
@@ -109,7 +108,7 @@ def short(case: CaseRecord, page: Page) -> str:
 
 
 def _word(case: CaseRecord) -> str:
-    return click.style(clean(case.severity).upper(), fg=_COLOURS.get(case.urgency))
+    return coloured(clean(case.severity).upper(), _COLOURS.get(case.urgency))
 
 
 def _state(case: CaseRecord) -> str:

@@ -40,7 +40,7 @@ VERBS: dict[str, str] = {
     "config": "The daemon's plugins.",
     "load": "Load a plugin into the daemon.",
     "unload": "Unload a plugin from the daemon.",
-    "trace": "watch which hypercalls the Xen control tools make (the xpv provider)",
+    "trace": "Which hypercalls Xen's control tools make (the xpv provider).",
 }
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from pcifma.cli.severity import coloured
 from pcifma.cli.text import clean
 from pcifma.errors import PluginError
 from pcifma.plugin.loader import Origin, builtin_directory, check_owner, from_entry_points, load, subdirectories
@@ -53,6 +53,6 @@ def _row(name: str, kind: str, *, version: str, origin: str, check: str, about: 
 
 
 def _line(row: dict[str, str]) -> str:
-    colour = None if row["check"] == "ok" or not sys.stdout.isatty() else "red"
     head = f"{row['name']:<16} {row['kind']:<7} {row['version']:<6} {row['origin']:<12} "
-    return head + click.style(clean(row["about"] if row["check"] == "ok" else row["check"], 400), fg=colour)
+    right = row["check"] == "ok"
+    return head + coloured(clean(row["about"] if right else row["check"], 400), None if right else "red")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 ORDER = ("fatal", "nonfatal", "advisory", "correctable", "info")
@@ -21,4 +23,11 @@ MARGIN = 9
 
 def line(word: str, text: str, colour: str | None = None) -> str:
     """*text* behind *word* in the margin; only the word is coloured."""
-    return click.style(f"{word:<{MARGIN}}", fg=colour) + text
+    return coloured(f"{word:<{MARGIN}}", colour) + text
+
+
+def coloured(text: str, colour: str | None) -> str:
+    """*text* in *colour*, unless the user wants none (no-color.org) or the terminal has none; off a terminal click.echo takes it out."""
+    if colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return click.style(text, fg=colour)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pcifma.cli.daemon import connect, json_option, plain, print_json, root_option
+from pcifma.cli.text import plural
 
 _UNREAD_SHOWN = 10
 
@@ -39,7 +40,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"looking   {read} of {status['functions']} Functions read{f' ({unread})' if unread else ''}, last {status['last_look']}"
     for device, reason in list(status["unread_functions"].items())[:_UNREAD_SHOWN]:
         yield f"          {plain(device)} {plain(reason)}"
-    yield f"found     {status['ereports']} ereports in {status['looks']} looks since the start"
+    yield f"found     {plural(status['ereports'], 'ereport')} in {plural(status['looks'], 'look')} since the start"
     yield f"written   {status['writes']} registers, {status['writes_refused']} refused ({_clearing(status)})"
     log = status["log"]
     trouble = f": {plain(log['trouble'])}" if log["trouble"] else ""
