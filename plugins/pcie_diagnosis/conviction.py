@@ -28,6 +28,8 @@ Outcome = Literal["convict", "watch", "silent"]
 ECHO_S = 60.0
 CONTAINED = "ereport.io.pciex.dpc.trig"
 ROOT_COMPLEX = "ereport.io.pciex.rc."
+# Who is less certain than so many percent is not pulled in the night.
+PAGED = 25
 MENDED = frozenset({"repaired", "replaced"})
 
 
@@ -53,6 +55,9 @@ class Convictions:
         followers = _followers([*together.past, *fresh])
         evidence = self._evidence(fabric, [one for one in (*together.past, *fresh) if one.event.uuid not in followers])
         if not fresh or not evidence or self._is_echo(fresh, together.past):
+            return taken
+        if all(_is_nobodys(one) for one in evidence):
+            self._leave_open(fabric, part, fresh)
             return taken
         verdicts = [_with_followers(verdict, known, followers) for verdict in self._verdicts(fabric, evidence)]
         for verdict in verdicts:
@@ -140,7 +145,7 @@ class Convictions:
         if earlier is not None and self._docket.candidates(earlier) & verdict.candidates:
             return earlier
         best = verdict.best
-        return self._docket.of(key) or self._docket.wide((best.fault.class_, best.part))
+        return self._docket.of(key) or self._docket.naming((best.fault.class_, best.part))
 
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
@@ -180,7 +185,7 @@ class Convictions:
             key = f"{key}:{self._services.now_ns()}"
         case = self._docket.open(key, events, suspects)
         told = {**self._chain(fabric, verdict), "watch": outcome == "watch"}
-        code, urgency = self._docket.code([one.class_ for one in suspects]), _urgency(best.fault, events, outcome)
+        code, urgency = self._docket.code([one.class_ for one in suspects]), _urgency(verdict, events, outcome)
         fresh = self._docket.solve(case, told, code=code, severity=_severity(best.fault, outcome), urgency=urgency)
         if fresh and outcome == "convict":
             self._remember(fabric, verdict, case, events)
@@ -190,7 +195,7 @@ class Convictions:
         best = verdict.best
         watched = outcome == "watch" and self._docket.chain(known).get("watch") is True
         told = {**self._chain(fabric, verdict), "watch": watched}
-        severity, urgency = _severity(best.fault, outcome), _urgency(best.fault, events, outcome)
+        severity, urgency = _severity(best.fault, outcome), _urgency(verdict, events, outcome)
         self._docket.revise(known, _key(best), told, _named(fabric, verdict), severity=severity, urgency=urgency)
         if outcome == "convict":
             self._remember(fabric, verdict, known, events)
@@ -278,6 +283,11 @@ def _is_message(one: Seen) -> bool:
     return is_one and "source" in one.named
 
 
+def _is_nobodys(one: Seen) -> bool:
+    # A message without a source: something below that port failed, and nothing says what.
+    return one.class_.startswith(ROOT_COMPLEX) and one.class_.endswith("-msg") and not one.named
+
+
 def _with_followers(verdict: Verdict, known: Mapping[str, Kept], followers: Mapping[str, str]) -> Verdict:
     sources = {known[uuid].event.device for uuid in verdict.explains}
     return replace(verdict, explains=verdict.explains | {uuid for uuid, source in followers.items() if source in sources})
@@ -305,9 +315,12 @@ def _severity(fault: Fault, outcome: Outcome) -> str:
     return "Minor" if outcome == "watch" else fault.severity
 
 
-def _urgency(fault: Fault, events: Sequence[Ereport], outcome: Outcome) -> UrgencyWord:
+def _urgency(verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> UrgencyWord:
+    fault = verdict.best.fault
     if outcome == "watch":
         return "never-mind"
+    if fault.urgency == "now" and verdict.suspects[0][1] < PAGED:
+        return "working-hours"  # nobody can pull one of many cards at night
     if fault.urgency == "now" and all(event.first_look or event.class_.endswith("pcifma.unread") for event in events):
         return "working-hours"  # it may have happened weeks ago, or be a device that somebody switched off
     return fault.urgency

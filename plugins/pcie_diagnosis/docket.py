@@ -100,13 +100,14 @@ class Docket:
     def _unlisted(self, case: Case) -> frozenset[tuple[str, str]]:
         return self.candidates(case) - self.suspects(case)
 
-    def wide(self, pair: tuple[str, str]) -> Case | None:
-        """The open case whose list was too short for *pair*, class and device."""
-        case = self._wide.get(pair)
-        if case is None or case.state not in _OPEN or pair not in self._unlisted(case):
-            self._wide.pop(pair, None)
-            return None
-        return case
+    def naming(self, pair: tuple[str, str]) -> Case | None:
+        """The open case that has *pair*, class and device, among its candidates, listed or not."""
+        for known in (self._blamed, self._wide):
+            case = known.get(pair)
+            if case is not None and case.state in _OPEN and pair in self.candidates(case):
+                return case
+            known.pop(pair, None)
+        return None
 
     def suspects(self, case: Case) -> frozenset[tuple[str, str]]:
         """Class and device of each suspect that *case* was told with, or narrowed to."""

@@ -37,7 +37,7 @@ LIST_LIMIT = 3
 LIST_SHARE = 0.98
 # A part that the list lacks takes the place of a second fault of a listed part, if it is at least this much as likely.
 WORTH_A_PLACE = 0.5
-# What is less than so likely as the first is no candidate, and more than so many are not kept.
+# What is less than so likely as the first is no candidate, and is not listed; more than so many are not kept.
 CANDIDATE_SHARE = 0.05
 CANDIDATES = 64
 MAX_FAULTS = 8
@@ -265,23 +265,20 @@ def _suspect(h: Hypothesis) -> tuple[str, str]:
 
 
 def _verdict(ranked: Ranked, explains: frozenset[str]) -> Verdict:
-    listed = _listed(ranked)
-    covered = sum(share for _, share in listed)
-    rest = 0 if covered >= LIST_SHARE else min(max(1, round(100 * (1 - covered))), 100 - len(listed))
+    candidates = [one for one in ranked if one[1] >= CANDIDATE_SHARE * ranked[0][1]]
+    listed = _listed(candidates)
+    covered, all_ = (sum(share for _, share in some) for some in (listed, candidates))
+    rest = 0 if covered >= LIST_SHARE * all_ else min(max(1, round(100 * (1 - covered / all_))), 100 - len(listed))
     whole = covered * 100 / (100 - rest)
     names = {_suspect(h) for h, _ in listed}
     rivals = [(h, 100 * share) for h, share in ranked if _suspect(h) not in names]
-    candidates = [_suspect(h) for h, share in ranked[:CANDIDATES] if share >= CANDIDATE_SHARE * ranked[0][1]]
     suspects = tuple((h, max(1, round(100 * share / whole))) for h, share in listed)
-    return Verdict(suspects, explains, rest, tuple(rivals[:RIVALS]), frozenset({*names, *candidates}))
+    known = names | {_suspect(h) for h, _ in candidates[:CANDIDATES]}
+    return Verdict(suspects, explains, rest, tuple(rivals[:RIVALS]), frozenset(known))
 
 
 def _listed(ranked: Ranked) -> Ranked:
-    listed: list[tuple[Hypothesis, float]] = []
-    for one in ranked[:LIST_LIMIT]:
-        listed.append(one)
-        if sum(share for _, share in listed) >= LIST_SHARE:
-            return listed
+    listed = list(ranked[:LIST_LIMIT])
     # Three parts that may be at fault say more than three faults of one.
     by_part: dict[str, float] = {}
     for h, share in ranked:
