@@ -12,7 +12,7 @@ from pcifma.regs.table import Location, Register
 from pcifma.regs.tlp import decode_header
 from pcifma.regs.word import decode_word
 
-# What lspci and the Linux headers call registers, in lower case, beside setpci's names and the tables' keys.
+# What lspci, Linux and its headers call registers, in lower case, beside setpci's names and the tables' keys.
 SHORT_NAMES = {
     "secstatus": "1e.w",
     "secsta": "1e.w",
@@ -46,6 +46,16 @@ SHORT_NAMES = {
     "dpcsta": "ECAP_DPC+8.w",
     "dpcsrc": "ECAP_DPC+a.w",
     "laneerrstat": "ECAP_SECPCI+8.l",
+    # What the kernel prints of firmware's records.
+    "aer_uncor_status": "ECAP_AER+4.l",
+    "aer_uncor_mask": "ECAP_AER+8.l",
+    "aer_uncor_severity": "ECAP_AER+c.l",
+    "aer_cor_status": "ECAP_AER+10.l",
+    "aer_cor_mask": "ECAP_AER+14.l",
+    "cap_control": "ECAP_AER+18.l",
+    "tlp_header": "ECAP_AER+1c.l",
+    "tlpheader": "ECAP_AER+1c.l",
+    "rooterrsta": "ECAP_AER+30.l",
     "pci_status": "6.w",
     "pci_sec_status": "1e.w",
     "pci_exp_devsta": "CAP_EXP+a.w",
@@ -64,6 +74,12 @@ SHORT_NAMES = {
     "pci_exp_dpc_rp_pio_status": "ECAP_DPC+c.l",
 }
 
+_EITHER = {
+    "aer_status": "UESta or CESta, as the severity of the report says",
+    "aer_mask": "UEMsk or CEMsk, as the severity of the report says",
+}
+_HEXADECIMAL = re.compile(r"\+0[xX]")
+_LARGEST = 32
 _VALUE = re.compile(r"(?:0[xX])?[0-9a-fA-F_]{1,20}")
 
 
@@ -98,8 +114,13 @@ def _split(tokens: Iterable[str]) -> Iterator[str]:
 
 
 def _register(token: str) -> Location:
+    # As copied from a log or the specification: a colon behind it, spaces in it, 0x before the offset.
+    name = _HEXADECIMAL.sub("+", token.rstrip(": "))
+    plain = "_".join(name.lower().split())
+    if plain in _EITHER:
+        raise UsageError(f"{token!r}: {_EITHER[plain]}")
     try:
-        return resolve(SHORT_NAMES.get(token.lower(), token))
+        return resolve(SHORT_NAMES.get(plain) or (plain if " " in name else name))
     except ValueError as err:
         raise UsageError(str(err)) from None
 
@@ -112,7 +133,8 @@ def _value(token: str, at: Location) -> int:
     if value >= 1 << 8 * at.width:
         row = register_at(at)
         name = f"{at} ({row[1].title})" if row else str(at)
-        raise UsageError(f"{token} does not fit into {name}, which has {8 * at.width} bits")
+        bank = "; of a processor's bank it is mci_status" if value >> _LARGEST else ""
+        raise UsageError(f"{token} does not fit into {name}, which has {8 * at.width} bits{bank}")
     return value
 
 

@@ -46,6 +46,8 @@ def _register(location: Location, word: int, events: Sequence[Ereport], kind: in
         yield from (f"{_INDENT}bit {bit}" for bit in range(8 * location.width) if word >> bit & 1)
         return
     yield f"{row.title}  {number}" + (f"  PCIe {row.section}" if row.section[:1].isdigit() else f"  {row.section}".rstrip())
+    if word == (1 << 8 * location.width) - 1 and location.width > 1:
+        yield f"{_INDENT}all ones: so reads a Function that is gone or does not answer; then none of these bits means anything"
     mine = [e for e in events if e.class_ != FABRIC_CLASS and e.payload.get("register") == str(location)]
     for event in mine:
         yield from _bit(event)

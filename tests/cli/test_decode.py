@@ -245,6 +245,29 @@ def test_words_that_follow_go_to_the_registers_that_follow() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["aer_uncor_status", "aer_uncor_status:", "Uncorrectable Error Status", "UESta:", "ECAP_AER+0x4.l", "PCI_ERR_UNCOR_STATUS", "uesta"],
+)
+def test_register_may_be_called_as_it_stands_in_a_log_or_in_the_specification(name: str) -> None:
+    assert words([name, "4000"]) == {Location("ECAP_AER", 4, 4): 0x4000}
+
+
+def test_name_that_means_either_register_is_asked_about() -> None:
+    with pytest.raises(UsageError, match="UESta or CESta"):
+        words(["aer_status", "1000"])
+
+
+def test_word_of_a_bank_is_told_from_pci_status() -> None:
+    with pytest.raises(UsageError, match="mci_status"):
+        words(["status", "be00000000800400"])
+
+
+def test_all_ones_are_said_to_be_no_errors(decode: Decode) -> None:
+    assert b"all ones: so reads a Function that is gone" in decode("UESta", "ffffffff").stdout
+    assert b"all ones" not in decode("UESta", "7fffffff").stdout
+
+
 def test_huge_number_is_refused_not_cut() -> None:
     with pytest.raises(UsageError, match="does not fit"):
         words(["UESta", "1" * 20])
