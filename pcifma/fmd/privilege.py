@@ -18,6 +18,7 @@ from pcifma.fmd.path import Paths
 
 _STATE_MODE, _RUNTIME_MODE = 0o750, 0o755
 _FALLBACK = "nobody"
+_NAMELESS = 65533  # beside nobody, and beyond what systems give to accounts
 _STORAGE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -64,6 +65,7 @@ def plugins_identity(user: str, who: Identity, *, chosen: bool) -> Identity:
     if os.geteuid() != 0:
         return Identity(who.uid, who.gid, "only a daemon started by root can give plugins a user of their own")
     remedy = f"make one with `useradd --system --user-group {user}`"
+    note = f"there is no user {user}: {remedy}"
     for name in (user,) if chosen else (user, _FALLBACK):
         try:
             entry = pwd.getpwnam(name)
@@ -71,12 +73,12 @@ def plugins_identity(user: str, who: Identity, *, chosen: bool) -> Identity:
             continue
         trouble = _unfit(entry, who)
         if not trouble:
-            return Identity(entry.pw_uid, entry.pw_gid, "" if name == user else f"there is no user {user}: {remedy}")
+            return Identity(entry.pw_uid, entry.pw_gid, "" if name == user else note)
         if chosen:
             raise ConfigError(f"$.child.user: {user} {trouble}: name another")
     if chosen:
-        raise ConfigError(f"$.child.user: there is no user {user}: {remedy}, or name another")
-    return Identity(who.uid, who.gid, f"there is no user {user}, and plugins share the daemon's: {remedy}")
+        raise ConfigError(f"$.child.user: {note}, or name another")
+    return _nameless(who, note)
 
 
 def _unfit(entry: pwd.struct_passwd, who: Identity) -> str:
@@ -86,6 +88,23 @@ def _unfit(entry: pwd.struct_passwd, who: Identity) -> str:
         return "is the daemon's own user"
     # Members of the daemon's group read the log and the control socket.
     return "has the daemon's group" if entry.pw_gid in (0, who.gid) else ""
+
+
+# A number that no account has, where the system, or the container, lets a process have it.
+def _nameless(who: Identity, note: str) -> Identity:
+    number = next(n for n in range(_NAMELESS, 0, -1) if not _is_taken(n))
+    nameless = Identity(number, number, note)
+    if reachable(Path("/"), nameless, os.X_OK):
+        return nameless
+    return Identity(who.uid, who.gid, f"{note}; until then plugins share the daemon's")
+
+
+def _is_taken(number: int) -> bool:
+    try:
+        pwd.getpwuid(number)
+    except KeyError:
+        return any(entry.gr_gid == number for entry in grp.getgrall())
+    return True
 
 
 def prepare(paths: Paths, who: Identity) -> str:

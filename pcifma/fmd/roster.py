@@ -309,11 +309,15 @@ class Roster:
         self._end(held)
 
     def tend(self) -> None:
-        """End the processes of plugins that were set aside: nobody calls them any more."""
+        """End the processes of plugins that were set aside: nobody calls them any more. Set aside those that are busy uncalled."""
         for held in self._held.values():
-            if isinstance(held.plugin, ChildPlugin) and not held.plugin.child.dead and self._status(held) == "failed":
+            if not isinstance(held.plugin, ChildPlugin) or held.plugin.child.dead:
+                continue
+            if self._status(held) == "failed":
                 held.why = self._why(held)
                 self._end(held)
+            elif not held.plugin.child.idle():
+                self._notice(held)
 
     def _end(self, held: _Held) -> None:
         if isinstance(held.plugin, ChildPlugin):
@@ -352,8 +356,12 @@ class Roster:
     def _lost(self, held: _Held) -> None:
         # Its process has ended between two calls: whoever calls it sets it aside, and says so.
         assert isinstance(held.plugin, ChildPlugin)
+        self._loop.remove(held.plugin.child.fileno())
+        self._notice(held)
+
+    def _notice(self, held: _Held) -> None:
+        assert isinstance(held.plugin, ChildPlugin)
         child = held.plugin.child
-        self._loop.remove(child.fileno())
         if self._engine is not None and held.candidate.name in self._engine.modules:
             self._engine.statistics(held.candidate.name)
         elif self._poller is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Origin = Literal["built-in", "directory", "entry-point"]
 GROUP = "pcifma.plugins"
 INDEX = "index.json"  # the manifests of the built-in plugins; hatch_build.py writes it
+_HOPS = 1000  # names and links on the way to one place; the kernel gives up after 40 links
 _NAME = r"[a-z][a-z0-9_]{0,39}"
 
 # What each kind must define, and with how many positional arguments.
@@ -187,15 +188,50 @@ def check_owner(directory: Path, trusted: frozenset[int] | None = None) -> None:
     """
     if not directory.is_dir():
         raise PluginError(f"{directory}: no such plugin directory")
-    here = directory.resolve()
     owners = trusted if trusted is not None else frozenset({0, os.geteuid()})
-    for path in [here, *sorted(here.rglob("*")), *here.parents]:
+    todo, seen = [directory.absolute()], set[Path]()
+    while todo:
+        *way, there = _followed(todo.pop())
+        for path in way:
+            _check_owner(path, owners, directory, on_the_way=True)
+        for path in [there, *sorted(there.rglob("*"))]:
+            if path not in seen:
+                seen.add(path)
+                _check_owner(path, owners, directory)
+                if path.is_symlink():  # what counts is where it leads, and who may change the way there
+                    todo.append(path)
+
+
+def _followed(path: Path) -> Iterator[Path]:
+    # Each name that the kernel looks up on the way to *path*, links and what they lead through included.
+    here, todo = Path("/"), list(reversed(path.parts[1:]))
+    yield here
+    for _ in range(_HOPS):
+        if not todo:
+            return
+        part = todo.pop()
+        if part == "..":
+            here = here.parent
+            continue
+        here /= part
+        yield here
+        if here.is_symlink():
+            target = here.readlink()
+            todo += [part for part in reversed(target.parts) if part != "/"]
+            here = Path("/") if target.is_absolute() else here.parent
+    raise PluginError(f"{path}: too many links on the way there")
+
+
+def _check_owner(path: Path, owners: frozenset[int], directory: Path, *, on_the_way: bool = False) -> None:
+    try:
         status = path.lstat()
-        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX and path in here.parents
-        if status.st_uid not in owners:
-            raise PluginError(f"{path}: owned by uid {status.st_uid}: chown it to root, or plugins in {directory} are not loaded")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky and not stat.S_ISLNK(status.st_mode):
-            raise PluginError(f"{path}: writable by group or others: chmod go-w it, or plugins in {directory} are not loaded")
+    except FileNotFoundError:
+        return  # a link that leads nowhere
+    sticky = on_the_way and stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if status.st_uid not in owners:
+        raise PluginError(f"{path}: owned by uid {status.st_uid}: chown it to root, or plugins in {directory} are not loaded")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky and not stat.S_ISLNK(status.st_mode):
+        raise PluginError(f"{path}: writable by group or others: chmod go-w it, or plugins in {directory} are not loaded")
 
 
 def subdirectories(directory: Path) -> Iterator[Path]:
@@ -232,14 +268,18 @@ def _speaks_of_us(path: Path) -> bool:
         return False
 
 
+# By paths: to import a package, or those around it, would run somebody else's code here.
 def _package_directory(point: metadata.EntryPoint) -> Path:
+    top, *below = point.module.split(".")
     try:
-        spec = importlib.util.find_spec(point.module)
-    except Exception as err:  # finding a package imports those around it: somebody else's code
+        spec = importlib.util.find_spec(top)
+    except Exception as err:  # finders are somebody else's code too
         raise PluginError(f"entry point {point.name}: cannot find {point.module}: {line(err)}") from err
-    if spec is None or not spec.submodule_search_locations:
+    places = (spec.submodule_search_locations if spec is not None else None) or ()
+    found = next((path for place in places if (path := Path(place, *below)).is_dir()), None)
+    if found is None:
         raise PluginError(f"entry point {point.name}: {point.module} is no package: name the package that holds plugin.yaml")
-    return Path(next(iter(spec.submodule_search_locations)))
+    return found
 
 
 def _import(directory: Path, name: str, origin: Origin) -> ModuleType:

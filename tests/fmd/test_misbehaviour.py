@@ -50,6 +50,7 @@ BAD = {
     "stops": ("os.kill(os.getpid(), signal.SIGSTOP)", "did not answer"),
     "blocks": ("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); time.sleep(600)", "did not answer"),
     "forks": (BOMB, "did not answer"),
+    "bombs": ("while True:\n        try: os.fork()\n        except OSError: pass", "did not answer"),
     "closes": ("os.closerange(0, 1000); time.sleep(600)", "ended"),
     "shouts": (NOISE, "no answer|flood"),
     "kills": ("os.kill(os.getppid(), signal.SIGKILL)", "PermissionError"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,53 @@ def test_every_parent_is_looked_at(tmp_path: Path, bad: str, depth: int) -> None
         place.chmod(place.stat().st_mode | (0o020 if bad == "group" else 0o002))
     with pytest.raises(PluginError, match=re.escape(f"{place}: ")):
         loader.check_owner(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "chain", "itself"])
+def test_link_is_followed_to_where_somebody_else_could_change_it(tmp_path: Path, kind: str) -> None:
+    path = plugin(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if kind == "file":
+        (path / "plugin.py").rename(elsewhere / "plugin.py")
+        (path / "plugin.py").symlink_to("../elsewhere/plugin.py")
+    elif kind == "directory":
+        (path / "data").symlink_to(elsewhere)
+    elif kind == "chain":
+        (elsewhere / "link").symlink_to(path / "plugin.yaml")  # safe at its end, and not on the way
+        (path / "more").symlink_to(elsewhere / "link")
+    else:
+        (elsewhere / "mine").symlink_to(path)
+        path = elsewhere / "mine"
+    loader.check_owner(path)
+
+    elsewhere.chmod(0o777)
+    with pytest.raises(PluginError, match=re.escape(f"{elsewhere}: writable by group or others")):
+        loader.check_owner(path)
+
+
+def test_links_in_a_ring_are_refused_or_ended(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    (path / "up").symlink_to("..")
+    (path / "self").symlink_to(path)
+    loader.check_owner(path)
+    (path / "ring").symlink_to("ring")
+    with pytest.raises(PluginError, match="too many links"):
+        loader.check_owner(path)
+
+
+def test_entry_point_runs_no_code_to_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "foreign_outer" / "inner"
+    inner.mkdir(parents=True)
+    for directory in (inner, inner.parent):
+        (directory / "__init__.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = metadata.EntryPoint("inner", "foreign_outer.inner", loader.GROUP)
+
+    assert loader._package_directory(point) == inner
+    for module in ("foreign_outer.nothing", "no_such_package_at_all", "foreign_outer.inner.__init__"):
+        with pytest.raises(PluginError, match="is no package"):
+            loader._package_directory(metadata.EntryPoint("inner", module, loader.GROUP))
 
 
 def test_owner_that_is_not_trusted_is_refused(tmp_path: Path) -> None:

@@ -289,7 +289,8 @@ def confine(memory: int) -> None:
     os.umask(0o077)
     os.nice(10)  # looking comes first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for which, wanted in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_NPROC, _PROCESSES), (resource.RLIMIT_NOFILE, _FILES)):
+    limits = {resource.RLIMIT_AS: memory, resource.RLIMIT_NPROC: _PROCESSES, resource.RLIMIT_NOFILE: _FILES, resource.RLIMIT_FSIZE: memory}
+    for which, wanted in limits.items():
         hard = resource.getrlimit(which)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (limit, limit))

@@ -245,6 +245,8 @@ def _live(line: int, daemon: int, who: tuple[int, int] | None, run: Run) -> None
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123 - wants little
+            file.write(b"1000")  # where memory runs out, a plugin goes first, and not the daemon
         if who is not None:
             os.setgroups([])
             os.setresgid(who[1], who[1], who[1])

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 0.2  # a killed process ends at once, unless it waits for a device
-_ROUNDS = 20  # killing what a dying plugin still forks
+_HUNT_S = 0.5  # for what a dying plugin still forks; what is left then is hunted again later, and looks go on
 
 
 class Offspring:
@@ -49,23 +49,34 @@ class Offspring:
             self._kept.add(pid)
         return pid
 
+    @property
+    def dying(self) -> bool:
+        """Somebody who was killed has not ended yet."""
+        return bool(self._dying)
+
     def kill(self, pid: int) -> int | None:
         """Kill *pid*, its process group, and whatever it left behind; its wait status, None if it has not ended yet."""
+        stuck = set(self._dying)
         self._kept.discard(pid)
         self._dying.add(pid)
         # The group goes while its leader is not yet reaped: its number cannot have been given away.
         self._signal(pid, group=True)
         status = self._reap(pid)
-        for _ in range(_ROUNDS):
-            with self._lock:
-                strays = children() - self._kept - self._dying
-            if not strays:
-                break
-            for stray in strays:
-                self._signal(stray, group=False)
-                self._dying.add(stray)
-                self._reap(stray)
+        end_s = time.monotonic() + _HUNT_S
+        while self._hunt() - stuck and time.monotonic() < end_s:
+            time.sleep(0.001)
         return status
+
+    # Kill what was left behind; who has not ended yet. Whoever ends may leave others, which are ours then.
+    def _hunt(self) -> set[int]:
+        with self._lock:
+            strays = children() - self._kept - self._dying
+        for stray in strays:
+            self._signal(stray, group=False)
+        self._dying |= strays
+        for pid in list(self._dying):
+            self._wait(pid)
+        return self._dying
 
     def _signal(self, pid: int, *, group: bool) -> None:
         try:
@@ -76,9 +87,9 @@ class Offspring:
             self.beyond_reach(pid, group)
 
     def reap(self) -> None:
-        """Take note of killed processes that have ended by now; never waits."""
-        for pid in list(self._dying):
-            self._wait(pid)
+        """Take note of killed processes that have ended by now, and kill what they left; never waits."""
+        if self._dying:
+            self._hunt()
 
     def _reap(self, pid: int) -> int | None:
         end_s = time.monotonic() + _PATIENCE_S

@@ -8,6 +8,7 @@ Whatever fails ends the process: the plugin is set aside by the guard that calle
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -31,6 +32,7 @@ _READ_BYTES = 1 << 18
 PATIENCE = 3  # deadlines that a process may wait for its turn on a busy machine, in one call
 _LEAST_S = 0.05
 _CALL_S = 0.002  # beyond one deadline, a look at many targets may take so much for each
+IDLE_WINDOW_S, IDLE_SHARE = 30.0, 0.5  # more of a processor than that, for so long and without being called, is no plugin's business
 
 Answer = TypeVar("Answer", bound=message.Message)
 
@@ -72,6 +74,8 @@ class Child:
         self.longest_s = 0.0
         self._waited_s = 0.0
         self._tick, self._calls, self._spent_s = -1, 0, 0.0
+        self._called_s = 0.0
+        self._window = (time.monotonic(), used_s(pid), 0.0)
 
     @classmethod
     def start(cls, name: str, place: tuple[Path, str], nursery: Nursery, limits: Limits) -> Child:
@@ -113,7 +117,8 @@ class Child:
         except msgspec.DecodeError as err:
             self._end(f"answered what is no answer: {err}")
         self._raise_if_dead()
-        self.longest_s = max(self.longest_s, time.monotonic() - start_s)
+        took_s = time.monotonic() - start_s
+        self.longest_s, self._called_s = max(self.longest_s, took_s), self._called_s + took_s
         assert isinstance(answer, wanted)
         return answer
 
@@ -142,6 +147,19 @@ class Child:
             LOOK.tick, LOOK.failed = tick, 0
         return max(min(self.deadline_s, _LEAST_S), self.deadline_s / (1 << LOOK.failed))
 
+    def idle(self) -> bool:
+        """Now and then: False, and the process ended, if it has kept a processor busy that nobody asked it to."""
+        began_s, used_before_s, called_before_s = self._window
+        now_s = time.monotonic()
+        if self.dead or now_s - began_s < IDLE_WINDOW_S:
+            return not self.dead
+        used = used_s(self.pid)
+        own_s = used - used_before_s - (self._called_s - called_before_s)
+        self._window = (now_s, used, self._called_s)
+        if own_s > IDLE_SHARE * (now_s - began_s):
+            self._end(f"took {own_s:.0f} s of a processor in {now_s - began_s:.0f} s without being called")
+        return not self.dead
+
     def close(self) -> None:
         """End the process, and all that it left behind."""
         if not self.dead:
@@ -152,6 +170,8 @@ class Child:
         for _ in range(message.ASK_LIMIT):
             got = self._receive(end_s)
             if isinstance(got, message.Answer):
+                if self._in:
+                    raise _Fault("answered more than once")
                 return got
             self._send(desk.answer(got), end_s)
         raise _Fault(f"flood: more than {message.ASK_LIMIT} requests in one call")
@@ -207,6 +227,19 @@ def _how(status: int | None) -> str:
         return ""
     code = os.waitstatus_to_exitcode(status)
     return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit {code})"
+
+
+def used_s(pid: int) -> float:
+    """Processor time that process *pid* and all that came from it have used so far, in seconds; what has ended unnoticed is left out."""
+    total, todo = 0, [pid]
+    while todo:
+        here = todo.pop()
+        with contextlib.suppress(OSError):
+            # proc(5): utime, stime, cutime, cstime are fields 14 to 17; the name, field 2, may hold anything.
+            total += sum(map(int, Path(f"/proc/{here}/stat").read_bytes().rpartition(b") ")[2].split()[11:15]))
+            for task in Path(f"/proc/{here}/task").iterdir():
+                todo += map(int, (task / "children").read_bytes().split())
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def waited_s(pid: int) -> float:

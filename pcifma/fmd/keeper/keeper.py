@@ -192,9 +192,9 @@ def serve(sock: socket.socket, keeper: Keeper, log: Callable[[str], None]) -> No
 
 
 def _closed(sock: socket.socket) -> bool:
-    # An empty datagram reads like the end of the stream; only a closed peer hangs up.
+    # An empty datagram reads like the end of the stream; only a closed peer, or one that will send nothing more, hangs up.
     poll = select.poll()
-    poll.register(sock, 0)
+    poll.register(sock, select.POLLRDHUP)
     return bool(poll.poll(0))
 
 

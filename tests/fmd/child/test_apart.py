@@ -141,9 +141,20 @@ def test_daemons_own_user_and_group_are_refused_for_plugins() -> None:
 @needs_root
 def test_default_user_that_is_not_there_is_replaced_and_that_is_noted() -> None:
     nobody = pwd.getpwnam("nobody")
-    apart = privilege.plugins_identity("no-such-plugin-user", privilege.Identity(12345, 12345), chosen=False)
+    beside = privilege.plugins_identity("no-such-plugin-user", privilege.Identity(12345, 12345), chosen=False)
+    nameless = privilege.plugins_identity("no-such-plugin-user", privilege.Identity(nobody.pw_uid, nobody.pw_gid), chosen=False)
+
+    assert beside.uid == nobody.pw_uid
+    assert nameless.uid not in {entry.pw_uid for entry in pwd.getpwall()}
+    for who in (beside, nameless):
+        assert "useradd --system --user-group no-such-plugin-user" in who.note
+
+
+@needs_root
+def test_system_that_has_no_user_to_spare_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setattr(privilege, "reachable", lambda directory, who, how: False)  # as in a container with few numbers
     shared = privilege.plugins_identity("no-such-plugin-user", privilege.Identity(nobody.pw_uid, nobody.pw_gid), chosen=False)
 
-    assert (apart.uid, shared.uid) == (nobody.pw_uid, nobody.pw_uid)
-    assert "useradd --system --user-group no-such-plugin-user" in apart.note
+    assert shared.uid == nobody.pw_uid
     assert "plugins share the daemon's" in shared.note

@@ -157,6 +157,16 @@ def test_flood_that_takes_no_answers_is_survived_with_bounded_memory(taken: Take
     assert len(os.listdir(f"/proc/{taken.pid}/fd")) < 16  # noqa: PTH208 - a count, of another process
 
 
+def test_line_that_is_closed_by_half_ends_it(taken: Taken) -> None:
+    taken.is_well()
+    for _ in range(3):
+        assert taken.ask(b"")[0].status is Status.BAD  # an empty datagram is none of that
+    taken.sock.shutdown(socket.SHUT_WR)
+    handle = os.pidfd_open(taken.pid)
+    assert select.select([handle], [], [], 20)[0], "it reads the end of the stream for ever"
+    os.close(handle)
+
+
 def resident(taken: Taken) -> int:
     return int(Path(f"/proc/{taken.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
