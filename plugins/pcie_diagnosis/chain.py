@@ -18,6 +18,7 @@ from .rule import Rules, Symptom
 
 _PLACES = {
     "self": "at the part itself",
+    "device": "at it, or another Function of the same device",
     "partner": "at the port at the other end of its link",
     "child": "right below it",
     "above": "at a port above it",

@@ -70,8 +70,8 @@ class Space(Protocol):
     def place(self, part: str, at: str) -> frozenset[str]:
         """Who stands in relation *at* to *part*."""
 
-    def names(self, part: str) -> Names:
-        """What logs may call *part*."""
+    def names(self, part: str, shared: bool, /) -> Names:
+        """What logs may call *part*; for a fault that is *shared*, the names of all of its device."""
 
     def is_idle(self, part: str) -> bool:
         """True where nobody asks anything of *part*."""
@@ -166,7 +166,7 @@ class Exercise:
         return self._space.has_link(part) and self._space.stands_for_device(part)
 
     def _judge(self, fault: Fault, part: str, evidence: Sequence[Seen], weigh: Mapping[str, float]) -> Hypothesis:
-        names = self._space.names(part)
+        names = self._space.names(part, fault.shared)
         score = math.log(self._prior(fault, part)) + weigh.get(f"{fault.id}:{part}", 0.0)
         explains: dict[str, Symptom] = {}
         counted: dict[tuple[object, ...], Symptom | None] = {}

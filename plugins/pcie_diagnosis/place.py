@@ -52,9 +52,14 @@ def below(fabric: Fabric, function: Function) -> list[Function]:
 
 def first(fabric: Fabric, function: Function) -> Function:
     """The Function that stands for the device that *function* is of: all of them share its link and slot."""
+    return siblings(fabric, function)[0]
+
+
+def siblings(fabric: Fabric, function: Function) -> Sequence[Function]:
+    """All Functions of the device that *function* is of, itself included."""
     port = fabric.parent(function)
     same = [f for f in fabric.children(port) if f.bdf.device == function.bdf.device] if port is not None else []
-    return same[0] if same else function
+    return same if function in same else [function]
 
 
 def home(fabric: Fabric, device: str) -> str:
@@ -71,6 +76,8 @@ def related(fabric: Fabric, function: Function, at: str) -> set[str]:
     """The addresses that stand in relation *at* to *function*."""
     if at == "self":
         return {str(function.bdf)}
+    if at == "device":
+        return {str(f.bdf) for f in siblings(fabric, function)}
     if at == "partner":
         found: Iterable[Function | None] = path(fabric, function)[-2:-1] if _meets_above(function) else ()
     elif at == "child":
@@ -134,9 +141,7 @@ class FabricSpace:
             return False
         if function.unread == "asleep":
             return True
-        port = self.fabric.parent(function)
-        same = [f for f in self.fabric.children(port) if f.bdf.device == function.bdf.device] if port is not None else [function]
-        return self._has_drivers and not any(f.driver for f in same)
+        return self._has_drivers and not any(f.driver for f in siblings(self.fabric, function))
 
     def tells(self, device: str, class_: str) -> float:
         """How much it means that *device* did not say *class_*: 0 where it could not, 1 where it would have."""
@@ -152,10 +157,13 @@ class FabricSpace:
         function = find(self.fabric, part)
         return frozenset() if function is None else frozenset(related(self.fabric, function, at))
 
-    def _names(self, part: str) -> Names:
+    def _names(self, part: str, shared: bool) -> Names:
         function = find(self.fabric, part)
-        lower = frozenset() if function is None else frozenset(str(f.bdf) for f in self._lower(function))
-        return Names(frozenset({part}), lower)
+        if function is None:
+            return Names(frozenset({part}), frozenset())
+        mine = siblings(self.fabric, function) if shared else [function]
+        names = {str(vf.bdf) for f in mine if shared for vf in self.fabric.virtual_functions(f)} | {str(f.bdf) for f in mine}
+        return Names(frozenset(names), frozenset(str(f.bdf) for f in self._lower(function)) - names)
 
     def _lower(self, function: Function) -> list[Function]:
         found = below(self.fabric, function)

@@ -11,7 +11,7 @@ import msgspec
 
 from pcifma.plugin import DevType, PluginError
 
-At = Literal["self", "partner", "child", "above", "root", "below", "anywhere"]
+At = Literal["self", "device", "partner", "child", "above", "root", "below", "anywhere"]
 Names = Literal["", "requester", "completer", "target", "source"]
 Level = Literal["", "correctable", "nonfatal", "fatal"]
 SeverityWord = Literal["Critical", "Major", "Minor"]

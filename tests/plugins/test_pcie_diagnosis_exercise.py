@@ -128,6 +128,26 @@ def test_order_of_the_evidence_means_nothing() -> None:
     assert [v.explains for v in forward] == [v.explains for v in backward]
 
 
+def test_all_functions_of_a_device_that_are_gone_are_one_verdict() -> None:
+    second = "0000:04:00.1"
+    fabric = fabric_of(root_port(ROOT, 4, 4), endpoint(CARD_B), endpoint(second))
+    gone = [part("evidence").Seen(device, "ereport.pcifma.unread", device, "info") for device in (CARD_B, second)]
+    (verdict,) = judged_by(rules(), fabric, gone)
+    assert (verdict.best.part, len(verdict.explains)) == (CARD_B, 2)
+
+
+def test_link_fault_is_meant_by_a_log_that_names_any_function_of_the_device() -> None:
+    second = "0000:04:00.1"
+    fabric = fabric_of(root_port(ROOT, 4, 4), endpoint(CARD_B), endpoint(second))
+    (verdict,) = judged_by(rules(), fabric, [seen("tl.cto", ROOT, target=second)])
+    assert {("no-response", second), ("link-no-response", CARD_B)} <= {(h.fault.id, h.part) for h, _ in verdict.suspects}
+
+
+def test_slot_power_is_no_fault_of_a_slot_that_has_not_said_so() -> None:
+    gone = [part("evidence").Seen(CARD_A, "ereport.pcifma.unread", CARD_A, "info")]
+    assert "slot-power" not in {h.fault.id for verdict in judged(*gone) for h, _ in verdict.suspects}
+
+
 @pytest.mark.parametrize("leaf", ["tl.cto", "dl.sd", "tl.mtlp", "tl.ptlp"])
 def test_guest_evidence_alone_convicts_no_part_of_the_host(leaf: str) -> None:
     for verdict in judged(seen(leaf, CARD_A, guest=True, severity="fatal"), seen("tl.ur", CARD_A, guest=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_mistakes_of_shape_in_two_faults_are_both_named(tmp_path: Path) -> None:
 
 def test_faults_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
     data = yaml.safe_load(BUILT_IN.read_text())
-    data["faults"].append({**data["faults"][0], "id": "again"})
+    data["faults"].append({**copy.deepcopy(data["faults"][0]), "id": "again"})
     assert "shows the same as 'internal'" in complaint(written(tmp_path, data))
 
 
