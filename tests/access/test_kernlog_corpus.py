@@ -16,10 +16,10 @@ from pcifma.access.kernlog.report import (
     AerEvent,
     AerMessage,
     AnyReport,
+    BriefError,
     CperSection,
     DpcEvent,
     EehDevice,
-    EsxiError,
     FmaFault,
     GhesRecord,
     PhbDiag,
@@ -182,7 +182,7 @@ def fault(want: Record, got: AnyReport) -> None:
 
 
 def esxi(want: Record, got: AnyReport) -> None:
-    assert isinstance(got, EsxiError)
+    assert isinstance(got, BriefError)
 
 
 def ras(want: Record, got: AnyReport) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.logdata import only, read, sample
 
-from pcifma.access.kernlog.report import AerEvent, EsxiError, FmaEreport, FmaFault, RasLine, RegisterText
+from pcifma.access.kernlog.report import AerEvent, BriefError, FmaEreport, FmaFault, RasLine, RegisterText
 
 
 def test_tracepoint_names_become_bits() -> None:
@@ -35,7 +35,7 @@ def test_summary_rows_outside_their_section_are_nothing() -> None:
 
 
 def test_esxi_words_and_a_blanked_address() -> None:
-    known, blank = only(EsxiError, sample("esxi.log"))
+    known, blank = only(BriefError, sample("esxi.log"))
     assert (str(known.bdf), known.vendor, known.words) == ("0000:3b:00.0", 0x8086, {"CAP_EXP+a.w": 0xD, "ECAP_AER+4.l": 0x2000})
     assert (blank.bdf, blank.vendor, blank.words) == (None, None, known.words)
     assert known.wall_ns is not None
@@ -96,3 +96,18 @@ def test_fragment_of_lspci_needs_no_heading() -> None:
 
 def test_prose_is_no_report() -> None:
     assert not read("Status: works for me+\nDevice 00:1c.0 is broken - error 12.\n\nCapabilities: many\n")
+
+
+def test_windows_events_have_address_severity_and_what_registers_there_are() -> None:
+    found = only(BriefError, sample("whea.log"))
+    assert [(str(one.bdf), one.severity, one.vendor, one.device, dict(one.words)) for one in found] == [
+        ("0000:00:1b.0", "correctable", 0x8086, 0xA2EB, {}),
+        ("0000:03:1c.4", "fatal", 0x8086, 0xA114, {}),
+        ("0001:00:1c.5", "correctable", 0x8086, 0xA115, {"ECAP_AER+10.l": 0x1001}),
+        ("0000:05:00.1", "correctable", None, None, {"ECAP_AER+10.l": 0x40}),
+    ]
+    assert {one.teller for one in found} == {"whea"}
+
+
+def test_windows_event_with_an_impossible_address_is_none() -> None:
+    assert not read("A fatal hardware error has occurred.\nBus:Device:Function: 0x0:0xFF:0x0\n")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.name import severity_of
-from pcifma.access.kernlog.report import AnyReport, EsxiError
+from pcifma.access.kernlog.report import AnyReport, BriefError
 from pcifma.regs.bdf import Bdf
 
 # Published logs blank parts of the address with X.
@@ -51,7 +51,8 @@ class Esxi:
         pairs = {p["name"].lower(): int(p["value"], 16) for p in _PAIR.finditer(match["rest"])}
         severity = severity_of(match["severity"])
         assert severity is not None
-        yield EsxiError(
+        yield BriefError(
+            teller="esxi",
             line=line.number,
             boot_ns=line.boot_ns,
             wall_ns=line.wall_ns,

@@ -13,9 +13,9 @@ from pcifma.access.kernlog.report import (
     AerError,
     AerEvent,
     AerMessage,
+    BriefError,
     CperSection,
     DpcEvent,
-    EsxiError,
     FmaEreport,
     GhesRecord,
     RasLine,
@@ -271,10 +271,10 @@ def _cxl(section: CperSection) -> Iterator[Condition]:
 
 
 @shown.register
-def _(report: EsxiError) -> Iterator[Shown]:
+def _(report: BriefError) -> Iterator[Shown]:
     words = _fitting({Location.parse(name): word for name, word in report.words.items()})
     bare = not words.get(UE) and not words.get(CE) and not words.get(DEVSTA, 0) & 0xF
-    conditions = (_unspecific(report.severity, "log:esxi", "error reported without its status word"),) if bare else ()
+    conditions = (_unspecific(report.severity, f"log:{report.teller}", "error reported without its status word"),) if bare else ()
     yield Shown(report.bdf, words, conditions, severity=report.severity, vendor=_id(report.vendor), device=_id(report.device))
 
 

@@ -29,6 +29,7 @@ from pcifma.access.kernlog.phb import Phb
 from pcifma.access.kernlog.ras import Ras
 from pcifma.access.kernlog.report import AnyReport
 from pcifma.access.kernlog.trace import Trace
+from pcifma.access.kernlog.whea import Whea
 
 # Each grammar, and the words without one of which no line begins a report of it.
 GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
@@ -44,6 +45,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Memory, ("EDAC MC", "mc_event:", "error(s): ")),
     (Ras, ("error: ", "events", "errors")),
     (Esxi, ("error from ",)),
+    (Whea, ("hardware error has occurred", "EventID")),
     (Fma, ("-800", "ereport.", "MSG-ID")),
     (Pciconf, ("@pci", "cap ", "PCI", "atal =", "Corrected =")),
     (Lspci, (": ", ":\t")),
@@ -54,6 +56,7 @@ _WORDS = (
     "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
     "Machine Check", "Machine check", "_STATUS[", "mce_record:", "STATUS", "MCE", "MCA: ", "MC:PCPU", "CMCI on", "BANK ", "status=",
     "Capabilities:", "EDAC MC", "mc_event:", "error(s): ",
+    "hardware error has", "EventID",
     "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip
 _DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")

@@ -234,9 +234,12 @@ class FmaEreport(Report):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EsxiError(Report):
-    """A PCI Express error that ESXi's APEI or AER code logged. *bdf* is None where the log has it blanked out."""
+class BriefError(Report):
+    """A PCI Express error told by its address, its severity and perhaps some registers. *teller*: `esxi` (its APEI or AER code) or `whea`
+    (Windows). *bdf* is None where the log has it blanked out.
+    """
 
+    teller: Literal["esxi", "whea"]
     bdf: Bdf | None
     severity: Severity
     kind: str = ""
@@ -278,6 +281,6 @@ class MemoryText(Report):
     address: int | None = None
 
 
-Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | EsxiError | RasLine | FmaEreport | EehFreeze
+Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | BriefError | RasLine | FmaEreport | EehFreeze
 State = EehDevice | PhbDiag | RegisterText
 AnyReport = Event | State | FmaFault | BankText | MemoryText
