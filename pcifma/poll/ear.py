@@ -43,7 +43,7 @@ _UE, _UE_SEVERITY = AER.location(AER["uncorrectable_error_status"]), AER.locatio
 _CE = AER.location(AER["correctable_error_status"])
 _CONTROL = AER.location(AER["advanced_error_capabilities_and_control"])
 _HEADER_LOG = tuple(AER.location(AER[f"header_log_{i}"]) for i in range(4))
-_DEVICE_STATUS = EXP.location(EXP["device_status"])
+DEVICE_STATUS = EXP.location(EXP["device_status"])
 _NONFATAL, _FATAL, _CORRECTED = 0, 1, 2  # include/linux/aer.h, the tracepoint's severity
 _MESSAGE = {_NONFATAL: 1, _FATAL: 2}  # its bit in Device Status (PCIe Base Spec 7.5.3.5)
 _POINTER = 0x1F
@@ -91,7 +91,7 @@ def _aer_words(fields: Mapping[str, str]) -> dict[Location, int]:
         return {_CE: status}
     if not status and severity in _MESSAGE:
         # Behind a link that may be down the kernel does not read at all ("Inaccessible"): it knows who sent which message.
-        return {_DEVICE_STATUS: 1 << _MESSAGE[severity]}
+        return {DEVICE_STATUS: 1 << _MESSAGE[severity]}
     words = {_UE: status, _UE_SEVERITY: status if severity == _FATAL else 0}
     header = [int(word, 0) for word in fields.get("tlp_header", "").split(",") if word]
     if int(fields.get("tlp_header_valid", "0"), 0) and len(header) >= len(_HEADER_LOG):
@@ -125,7 +125,7 @@ def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[
     for one in told:
         for location, word in one.words.items():
             key = (target, location)
-            if location in (_UE, _CE, _DEVICE_STATUS):
+            if location in (_UE, _CE, DEVICE_STATUS):
                 found[key] = found.get(key, 0) | word
             elif location == _UE_SEVERITY:
                 found.setdefault(key, word)
@@ -221,7 +221,7 @@ class Ear:
         """
         now = []
         for one in told:
-            if _DEVICE_STATUS in one.words and one.looks < HOLD_LOOKS:
+            if DEVICE_STATUS in one.words and one.looks < HOLD_LOOKS:
                 self._waiting.setdefault(one.whose, []).append(one._replace(looks=one.looks + 1))
             else:
                 now.append(one)
@@ -239,8 +239,8 @@ class Ear:
         found: list[Heard] = []
         burst = False
         for one in told:
-            if _DEVICE_STATUS in one.words:
-                bits = kept & ~seen & (fatal if one.words[_DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
+            if DEVICE_STATUS in one.words:
+                bits = kept & ~seen & (fatal if one.words[DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
                 found.append(one._replace(words={_UE: bits}) if bits else one)
                 seen |= bits
                 continue
@@ -273,7 +273,7 @@ class Ear:
     def _is_expected(self, identity: str, finding: Finding, at_ns: int, *, stands: bool) -> bool:
         # True, as often as a look found it before its record came; a record of a severity speaks of any error of it.
         key = (identity, finding.class_)
-        if finding.evidence.location == _DEVICE_STATUS:
+        if finding.evidence.location == DEVICE_STATUS:
             ours = (known for known, one in self._expected.items() if (known[0], one.finding.severity) == (identity, finding.severity))
             key = next(ours, key)
         one = self._expected.get(key)

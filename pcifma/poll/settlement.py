@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from pcifma.errors import PluginError
 from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import boundary
-from pcifma.plugin.watch import Finding, Snapshot
+from pcifma.plugin.watch import Evidence, Finding, Snapshot
 from pcifma.poll.counter import Ledger, restored
-from pcifma.poll.ear import Ear, Heard, News, is_kept, sayers, shows, snapshots, timed
+from pcifma.poll.ear import DEVICE_STATUS, Ear, Heard, News, is_kept, sayers, shows, snapshots, timed
 from pcifma.poll.latched import LatchedSet
 from pcifma.poll.look import Look
 from pcifma.poll.quota import Quota
@@ -62,7 +62,7 @@ class Settlement:
             saying = sayers(snapshot, finding.evidence, told)
             read = not saying or shows(now, finding.evidence)
             present |= {key} if read else set()
-            stands = key not in counters and self._latched.stands(identity, *key)
+            stands = key not in counters and (self._latched.stands(identity, *key) or _was_shadow(target.before, finding.evidence))
             uncleared |= {finding.class_} if read and is_kept(finding.evidence.location) else set()
             one = self._ear.news(identity, finding, plugin, saying, read=read, stands=stands)
             if one is not None and snapshot.record is not None:
@@ -141,6 +141,12 @@ def _sightings(target: Watched, shown: Sequence[Snapshot], before: Snapshot | No
         for watcher in target.speakers(snapshot):
             for finding in watcher.guard.call(_normalise, watcher.plugin, snapshot, before) or ():
                 yield snapshot, finding, watcher.plugin.name
+
+
+def _was_shadow(before: Snapshot | None, evidence: Evidence) -> bool:
+    # A Device Status bit that stood at the last look and was not told then is the shadow of an AER bit that was: whoever has cleared
+    # that one, the shadow is no error of its own. QEMU's e1000e never clears it, and Linux does so after AER.
+    return evidence.location == DEVICE_STATUS and before is not None and shows(before, evidence)
 
 
 def _normalise(plugin: Sourced, now: Snapshot, before: Snapshot | None) -> list[Finding]:

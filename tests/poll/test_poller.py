@@ -133,6 +133,27 @@ def test_second_bit_behind_a_standing_device_status_is_found_in_the_fast_tier(on
     assert bits(next_look(of, on)) == [(END, "io.pciex.dl.bdllp")]
 
 
+def test_device_status_that_outlives_its_aer_bit_is_no_error_of_its_own(on: Bench) -> None:
+    space = on.space(END)
+    of = poller(on)
+    of.look()
+    space.put(DEVICE_STATUS, 1, 2)
+    space.put(CORRECTABLE, 0x40, 4)
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.btlp")]
+    space.put(CORRECTABLE, 0, 4)
+    assert bits(next_look(of, on)) + bits(next_look(of, on, 31)) == []
+    space.put(CORRECTABLE, 0x80, 4)
+    assert bits(next_look(of, on)) == [(END, "io.pciex.dl.bdllp")]
+
+
+def test_device_status_alone_is_an_error_and_told_once(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    assert bits(next_look(of, on)) == [(END, "io.pciex.correctable")]
+    assert bits(next_look(of, on, 31)) == []
+
+
 def test_steady_state_is_one_two_byte_read_a_function(on: Bench) -> None:
     of = poller(on)
     of.look()

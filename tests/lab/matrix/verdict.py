@@ -130,8 +130,7 @@ class _Ledger:
             if (device, error) not in self._injected and not self._follows(device, error):
                 yield from [(self._names.get(device, device), f"pciex.{error.leaf}")] * count
         for (device, severity), count in self._severity.items():
-            # QEMU never clears Device Status of an e1000e: once AER is clear nothing explains it any more.
-            if count > 0 and not (self._phase.mode.deaf and self._names.get(device, "").startswith("ep")):
+            if count > 0:
                 yield self._names.get(device, device), f"pciex.{severity}"
 
     def _told(self, device: str, error: Error, severity: Severity) -> Told:
