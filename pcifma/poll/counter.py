@@ -15,11 +15,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pcifma.plugin.number import numbers
 from pcifma.plugin.watch import Snapshot, Target
-from pcifma.poll.ear import COUNTER, SERVICE_NS, News
+from pcifma.poll.ear import COUNTER, KEPT, SERVICE_NS, News
 from pcifma.poll.latched import Baseline
 from pcifma.regs.table import Location
 
 _MARK = "#"
+_KEPT = frozenset(KEPT.values())
 
 Facts = Mapping[str, bytes | None]
 Key = tuple[str, int]
@@ -65,7 +66,8 @@ class Ledger:
         """Take out of *news* what was told before, and make one of what is told twice. *counters* are the keys that count.
 
         *first*: on a first look residue is no sighting of what the kernel has counted. *uncleared*: classes whose bit the kernel
-        leaves set: it counts them again with every other error of the Function, so its count tells no more than that they are there.
+        leaves set, or had left at the last look: it counts them again with every other error of the Function, so its count tells no
+        more than that they are there. Of those classes its records, which are known by what they repeat, say how many there were.
         """
         seen = {one.finding.class_ for key, one in news.items() if key not in counters and not (first and one.finding.residue)}
         fresh: dict[str, int] = {}
@@ -82,8 +84,10 @@ class Ledger:
             elif count > 0:
                 news[key] = one._replace(finding=one.finding._replace(count=count), sources=(COUNTER,))
         for key in news.keys() - counters:
-            if news[key].finding.class_ in seen and not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
-                news[key] = self._joined(identity, news[key], fresh.get(news[key].finding.class_, 0), now_ns)
+            cls, heard = news[key].finding.class_, len(news[key].heard)
+            if cls in seen and not news[key].finding.payload.get("masked"):  # the kernel counts what is not masked
+                counted = min(fresh.get(cls, 0), heard) if heard and cls in _KEPT else fresh.get(cls, 0)
+                news[key] = self._joined(identity, news[key], counted, now_ns)
 
     def _due(self, identity: str, cls: str, now_ns: int) -> int:
         told, until_ns = self._told.pop((identity, cls), (0, 0))

@@ -35,6 +35,7 @@ AER_EVENT, UEVENT = "aer_event", "uevent"
 HOLD_LOOKS = 10
 SERVICE_NS = 2_000_000_000
 RECOVERY_NS = 60_000_000_000
+ECHO_NS = 5_000_000_000  # between two records of one burst lies the recovery from the first
 COUNTER = "counter"
 # A storm must not take the daemon's memory, nor look like a plugin's flood: what is beyond is counted as lost.
 RECORDS_A_LOOK = 4096
@@ -47,6 +48,9 @@ DEVICE_STATUS = EXP.location(EXP["device_status"])
 _NONFATAL, _FATAL, _CORRECTED = 0, 1, 2  # include/linux/aer.h, the tracepoint's severity
 _MESSAGE = {_NONFATAL: 1, _FATAL: 2}  # its bit in Device Status (PCIe Base Spec 7.5.3.5)
 _POINTER = 0x1F
+KEPT_REGISTER = str(_UE)
+KEPT = {field.lo: f"ereport.{field.ereport}" for field in AER["uncorrectable_error_status"].fields if field.ereport}
+"""The classes of Uncorrectable Error Status, by bit."""
 
 Words = Mapping[tuple[Target, Location], int]
 Whose = Bdf | Target | None
@@ -139,6 +143,11 @@ def is_kept(location: Location | str) -> bool:
     return location == _UE
 
 
+def kept_classes(standing: Iterable[Standing]) -> set[str]:
+    """The classes of those bits of that register that are among *standing*."""
+    return {KEPT[row.bit] for row in standing if row.register == KEPT_REGISTER and row.bit in KEPT}
+
+
 def sayers(snapshot: Snapshot, evidence: Evidence, told: Sequence[Heard]) -> list[Heard]:
     """The records that say what *evidence* of *snapshot* stands on."""
     if snapshot.record is not None:
@@ -174,7 +183,7 @@ class Expected(NamedTuple):
     counted: bool
 
     def comes(self, at_ns: int, *, stands: bool) -> bool:
-        """True if a record of *at_ns* can be of it; *stands*: its bit has been set ever since."""
+        """True if a record of *at_ns* can be of it; *stands*: its bit was still set at the last look."""
         return at_ns - self.since_ns <= (RECOVERY_NS if stands or self.counted else SERVICE_NS)
 
 
@@ -191,6 +200,7 @@ class Ear:
         self._streams = tuple(dict.fromkeys(streams))
         self._expected: dict[tuple[str, str], Expected] = {}
         self._waiting: dict[Whose, list[Heard]] = {}
+        self._served: dict[str, tuple[int, int]] = {}
         self._drained_ns = 0
 
     @property
@@ -229,13 +239,13 @@ class Ear:
 
     def renewed(self, identity: str, now: Snapshot, told: Sequence[Heard], standing: Iterable[Standing]) -> list[Heard]:
         """*told* without what they repeat: a record has every bit that is set, also those that nobody has cleared since they were
-        told. Where all of a record stood before this look, the error has come again; in one look it is the same burst. One without
-        a bit speaks of what is new in the register.
+        told. Where all of a record stood before this look, the error has come again; in one look, or shortly after a record of the
+        same, it is the same burst, whose messages are served one after the other. One without a bit speaks of what is new in the
+        register.
         """
         kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
-        evidence = [one.finding.evidence for (whose, _), one in self._expected.items() if whose == identity]
-        awaited = {one.bit for one in evidence if is_kept(one.location)}
-        seen = sum(1 << row.bit for row in standing if row.register == str(_UE) and row.bit not in awaited)
+        awaited = {bit for bit, class_ in KEPT.items() if (identity, class_) in self._expected}
+        seen = sum(1 << row.bit for row in standing if row.register == KEPT_REGISTER and row.bit not in awaited)
         found: list[Heard] = []
         burst = False
         for one in told:
@@ -245,17 +255,25 @@ class Ear:
                 seen |= bits
                 continue
             word = one.words.get(_UE, 0)
-            fresh = word & ~(kept & seen)
+            fresh = word & ~seen
+            echo = self._is_echo(identity, one)
+            burst |= bool(fresh) or echo
             seen |= word
-            burst |= bool(fresh)
-            found.append(one._replace(words={**one.words, _UE: fresh}) if fresh != word and (fresh or burst) else one)
+            found.append(one._replace(words={**one.words, _UE: fresh}) if fresh != word and burst else one)
         return found
+
+    def _is_echo(self, identity: str, one: Heard) -> bool:
+        word, at_ns = one.words.get(_UE, 0), one.record.boot_ns
+        before, since_ns = self._served.get(identity, (0, 0))
+        if word:
+            self._served[identity] = word, at_ns
+        return bool(word) and not word & ~before and at_ns - since_ns <= ECHO_NS
 
     def news(self, identity: str, finding: Finding, plugin: str, saying: list[Heard], *, read: bool, stands: bool) -> News | None:
         """What is new about *finding*; None if nothing. *saying* are the records that say it, *read*: the register shows the bit,
         *stands*: it did at the last look.
         """
-        while saying and self._is_expected(identity, finding, saying[0].record.boot_ns, stands=read and stands):
+        while saying and self._is_expected(identity, finding, saying[0].record.boot_ns, stands=stands):
             del saying[0]
         new_in_register = read and (finding.count > 1 or not stands)
         if not saying:

@@ -15,7 +15,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.plugin import boundary
 from pcifma.plugin.watch import Evidence, Finding, Snapshot
 from pcifma.poll.counter import Ledger, restored
-from pcifma.poll.ear import DEVICE_STATUS, Ear, Heard, News, is_kept, sayers, shows, snapshots, timed
+from pcifma.poll.ear import DEVICE_STATUS, KEPT, KEPT_REGISTER, Ear, Heard, News, is_kept, kept_classes, sayers, shows, snapshots, timed
 from pcifma.poll.latched import LatchedSet
 from pcifma.poll.look import Look
 from pcifma.poll.quota import Quota
@@ -54,7 +54,7 @@ class Settlement:
         news: dict[tuple[str, int], News] = {}
         records: list[News] = []
         counters: set[tuple[str, int]] = set()
-        uncleared: set[str] = set()
+        uncleared = kept_classes(self._latched.standing(identity)) if target.plan.counting else set()
         before = target.before or target.heard or self._remembered(target, look.when)
         for snapshot, finding, plugin in _sightings(target, shown, before):
             key = (str(finding.evidence.location), finding.evidence.bit)
@@ -125,6 +125,8 @@ class Settlement:
                 look.evidence.append((event.uuid, evidence))
             elif not blind or isinstance(evidence.location, str):  # else the bit may be set still, and is no news when it shows
                 self._latched.drop(subject.identity, str(evidence.location), evidence.bit)
+            if blind and KEPT.get(evidence.bit) == event.class_:  # counted, and the register may show it once it can be read
+                self._latched.rise(subject.identity, KEPT_REGISTER, evidence.bit, look.when.wall_ns)
         maker.snapshot += 1
 
     def _seen(self, target: Watched, when: Moment, *, fast: bool) -> Seen:

@@ -1,0 +1,126 @@
+"""Linux serves errors while a poller looks, in any order of looks, counters, records, clearing and link resets: each is told once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+from support.board import DEVICE_STATUS, END, UNCORRECTABLE, board
+from support.machine import Bench, bench
+
+from pcifma.access.seam import Record
+from pcifma.fabric.build import build, update
+from pcifma.plugin.loader import builtin
+from pcifma.poll.poller import Poller
+from pcifma.regs.bdf import Bdf
+
+SECOND = 1_000_000_000
+SYSFS = f"/sys/bus/pci/devices/{END}"
+# Bits of Uncorrectable Error Status, the kernel's name of each in its counters, and the class.
+ERRORS = {
+    12: ("TLP", "tl.ptlp"), 14: ("CmpltTO", "tl.cto"), 15: ("CmpltAbrt", "tl.ca"), 19: ("ECRC", "tl.ecrc"), 21: ("ACSViol", "tl.acsv"),
+}  # fmt: skip
+SOURCES = ("pcie_aer", "aer_listen", "aer_counters")
+
+
+@dataclass
+class Linux:
+    """The AER service of a host, as far as a poller sees it: it reads what stands, counts and tells all of it, and may clear it."""
+
+    on: Bench
+    counts: Counter[str]
+    status: int = 0
+
+    def latch(self, bit: int) -> None:
+        self._put(UNCORRECTABLE, self._get(UNCORRECTABLE, 4) | 1 << bit, 4)
+        self._put(DEVICE_STATUS, self._get(DEVICE_STATUS, 2) | 2, 2)
+
+    def serve(self) -> None:
+        self.status = self._get(UNCORRECTABLE, 4)
+        self.counts.update(name for bit, (name, _) in ERRORS.items() if self.status >> bit & 1)
+        rows = [f"{name} {self.counts[name]}" for name, _ in ERRORS.values()]
+        self.on.facts.files[f"{SYSFS}/aer_dev_nonfatal"] = "\n".join([*rows, f"TOTAL_ERR_NONFATAL {self.counts.total()}"]).encode()
+
+    def say(self) -> None:
+        fields = {"dev_name": END, "status": f"{self.status:#x}", "severity": "0", "tlp_header_valid": "0"}
+        if self.status:
+            self.on.facts.records.append(Record("aer_event", fields, self.on.clock.boot_ns()))
+
+    def clear(self) -> None:
+        self._put(UNCORRECTABLE, self._get(UNCORRECTABLE, 4) & ~self.status, 4)
+        self._put(DEVICE_STATUS, 0, 2)
+
+    def _get(self, offset: int, width: int) -> int:
+        return int.from_bytes(self.on.space(END).data[offset : offset + width], "little")
+
+    def _put(self, offset: int, value: int, width: int) -> None:
+        self.on.space(END).put(offset, value, width)
+
+
+def booted() -> tuple[Bench, Poller]:
+    on = bench(*board())
+    for name in ("correctable", "nonfatal", "fatal"):
+        on.facts.files[f"{SYSFS}/aer_dev_{name}"] = b"TOTAL 0\n"
+    on.facts.files |= {f"{SYSFS}/vendor": b"0x%04x" % vendor(on, 0), f"{SYSFS}/device": b"0x%04x" % vendor(on, 2)}
+    return on, Poller(on.machine, build(on.machine), builtin(SOURCES), streams=("aer_event",))
+
+
+def vendor(on: Bench, offset: int) -> int:
+    return int.from_bytes(on.space(END).data[offset : offset + 2], "little")
+
+
+def happenings(draw: random.Random, linux: Linux, of: Poller) -> list[tuple[float, Callable[[], None]]]:
+    """What happens when: each error some time after the one before, served in their order, late or not; a link reset or not."""
+    found: list[tuple[float, Callable[[], None]]] = []
+    at = free = 2.0
+    for bit in draw.sample(list(ERRORS), len(ERRORS)):
+        at += draw.uniform(0, 8)
+        served = free if free > at else at + draw.choice((0.0, draw.uniform(0, 2), draw.uniform(0, 20)))
+        free = said = served + draw.choice((0.0, draw.uniform(0, 2)))
+        found += [(at, partial(linux.latch, bit)), (served, linux.serve), (said, linux.say)]
+        if draw.random() < 0.7:
+            free = said + draw.uniform(0, 2)
+            found.append((free, linux.clear))
+        if draw.random() < 0.4:
+            found += reset(draw, linux.on, of, at + draw.uniform(-1, 5))
+    return sorted(found, key=lambda one: one[0])
+
+
+def reset(draw: random.Random, on: Bench, of: Poller, begun: float) -> list[tuple[float, Callable[[], None]]]:
+    """All ones for a while, and the fabric made anew meanwhile or afterwards."""
+    ended = begun + draw.uniform(0, 4)
+
+    def ones(answers: int | None) -> None:
+        on.space(END).answers = answers
+
+    def rebuild() -> None:
+        of.update(update(on.machine, of.fabric, [Bdf.parse(END)]))
+
+    return [(begun, lambda: ones(0)), (draw.uniform(begun, ended + 2), rebuild), (ended, lambda: ones(None))]
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_each_error_is_told_once_however_its_service_and_the_looks_fall(block: int) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        draw = random.Random(seed)
+        on, of = booted()
+        told: Counter[str] = Counter()
+        todo = happenings(draw, Linux(on, Counter()), of)
+        of.look()
+        end_s = max(at for at, _ in todo) + 70
+        at_s = 0.0
+        while at_s < end_s:
+            at_s += draw.choice((1.0, 1.0, 1.0, draw.uniform(1, 4)))
+            while todo and todo[0][0] <= at_s:
+                when, happen = todo.pop(0)
+                on.clock.wait_until(max(on.clock.boot_ns(), int(when * SECOND)))
+                happen()
+            on.clock.wait_until(int(at_s * SECOND))
+            for event in of.look().ereports:
+                if event.class_.startswith("ereport.io.pciex.") and not event.class_.endswith("fabric"):
+                    told[event.class_.removeprefix("ereport.io.pciex.")] += event.count
+        assert told == dict.fromkeys((leaf for _, leaf in ERRORS.values()), 1), f"seed {seed}"
