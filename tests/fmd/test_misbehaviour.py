@@ -12,8 +12,6 @@ from support.daemon import Daemon, configure, daemon
 from support.foreign import plugin
 from support.sysfs import CORRECTABLE_STATUS, DEVICE_STATUS, Sysfs
 
-from pcifma.event.ereport import Ereport
-
 INTERVAL_S = 2.0
 APART = f", user: {other()}" if os.geteuid() == 0 else ""  # as a system with pcifma-plugin has it
 SETTINGS = f"poll: {{interval: 2s, slow_interval: 2s}}\nchild: {{deadline: 300ms{APART}}}\n"
@@ -64,12 +62,6 @@ def why(running: Daemon, name: str) -> str:
     return str(next((row["why"] for row in running.ask("config") if row["name"] == name), ""))
 
 
-def set_aside(running: Daemon) -> set[str]:
-    """Modules that an ereport says were set aside."""
-    events = [logged.event for logged in running.log().events(0, 10_000)]
-    return {str(e.payload["module"]) for e in events if isinstance(e, Ereport) and e.class_ == "ereport.pcifma.module"}
-
-
 def check_the_rest(running: Daemon, tree: Sysfs) -> None:
     """The daemon and its other plugins are as well as ever, and nobody else is left of those that are gone."""
     tree.put(tree.card, CORRECTABLE_STATUS, 0x40, 4)
@@ -91,7 +83,7 @@ def test_sources_that_misbehave_are_set_aside_and_the_others_keep_their_ticks(ro
             running.ask("load", name=name)
             running.until(lambda name=name: why(running, name), f"the end of {name}")  # type: ignore[misc]
         said = {name: why(running, name) for name in BAD}
-        running.until(lambda: set_aside(running) == set(BAD), "an ereport for each")
+        running.until(lambda: running.set_aside() == set(BAD), "an ereport for each")
         check_the_rest(running, tree)
         running.until(lambda: len(of_plugins(running)) == 1, "the end of all their processes")
         assert running.stop() == 0
@@ -119,7 +111,7 @@ def test_modules_that_misbehave_are_set_aside_and_looks_go_on(root: Path, tree: 
         running.plugins()
         tree.put(tree.card, CORRECTABLE_STATUS, 0x40, 4)
         tree.put(tree.card, DEVICE_STATUS, 1, 2)
-        running.until(lambda: set_aside(running) == fail, "an ereport for each that fails")
+        running.until(lambda: running.set_aside() == fail, "an ereport for each that fails")
         check_the_rest(running, tree)
         assert running.plugins()["dawdles"]["status"] == "active"
         assert running.stop() == 0
@@ -146,4 +138,4 @@ def test_source_whose_watches_misbehave_is_set_aside(root: Path, tree: Sysfs, ho
     plugin(root, "calm", "return ()")
     with daemon(root, "--source", str(tree.root)) as running:
         running.until(lambda: why(running, "odd"), "its end")
-        running.until(lambda: set_aside(running) == {"odd"}, "its ereport")
+        running.until(lambda: running.set_aside() == {"odd"}, "its ereport")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pcifma.errors import DaemonError
+from pcifma.event.ereport import Ereport
 from pcifma.fmd.client import Client
 from pcifma.fmd.log.reader import Reader
 from pcifma.fmd.log.readonly import open_readonly
@@ -71,6 +72,13 @@ class Daemon:
     def log(self) -> Reader:
         """The log, read as any member of its group may."""
         return Reader(open_readonly(self.paths.log))
+
+    def set_aside(self) -> set[str]:
+        """Plugins that an ereport says were set aside."""
+        reader = self.log()
+        events = [logged.event for logged in reader.events(0, 10_000)]
+        reader.close()
+        return {str(event.payload["module"]) for event in events if isinstance(event, Ereport) and event.class_ == "ereport.pcifma.module"}
 
     def classes(self) -> list[str]:
         """Classes of all logged events, in order."""
