@@ -149,3 +149,16 @@ def test_what_eeh_says_beside_is_no_isolation(text: str) -> None:
 
 def test_many_isolations_need_little_memory() -> None:
     assert len(freezes("".join(f"EEH: Frozen PHB#{n:x}-PE#{n:x} detected\n" for n in range(5000)))) == 5000
+
+
+def test_skiboot_s_fence_and_its_words_are_told() -> None:
+    text = (
+        "[ 1005.489389250,3] PHB#006f[6:3]: PHB Freeze/Fence detected !\n"
+        "[ 1005.489510147,3] PHB#006f[6:3]:            NEST FIR=0800000000000000\n"
+        "[ 1005.489542000,3] PHB#006f[6:3]:        NEST FIR WOF=0400000000000000\n"
+        "[ 1005.490262691,3] PHB#006f[6:3]:             deviceStatus = 00000140\n"
+    )
+    found = read(text)
+    assert [(one.what, one.number) for one in only(EehFreeze, found)] == [("fenced", 0x6F)]
+    (diag,) = only(PhbDiag, found)
+    assert (diag.number, diag.values["nFir"]) == (0x6F, (0x0800000000000000, 0, 0x0400000000000000))

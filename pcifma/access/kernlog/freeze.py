@@ -22,6 +22,7 @@ _FORMS = (
     re.compile(rf"PCI device at .{{0,200}}pci addr=(?P<bdf>{BDF}) (?P<verb>has failed)"),
     re.compile(r"(?P<verb>dead) IOC detected"),
 )
+_SKIBOOT = re.compile(r"PHB#(?P<phb>[0-9a-fA-F]{4})\[\d{1,3}:\d{1,3}\]: {0,8}PHB Freeze/Fence detected")
 # What a verb says of an endpoint, and of a whole host bridge.
 _SAYS: dict[str, tuple[Frozen, Frozen]] = {
     "Frozen": ("frozen", "fenced"),
@@ -60,6 +61,9 @@ class Freeze:
         return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
+        if match := _SKIBOOT.search(line.text):
+            yield from self._once(("fenced", int(match["phb"], 16), None, None), match[0], line)
+            return
         prefix = _PREFIX.search(line.text)
         if prefix is None:
             return
@@ -70,10 +74,12 @@ class Freeze:
         phb, pe, bdf = _number(found.get("phb")), _number(found.get("pe")), found.get("bdf")
         what = _SAYS[match["verb"]][pe is None and bdf is None]
         key = (what, phb, pe, Bdf.parse(bdf) if bdf else None)
-        if self._is_new(key, (prefix["by"] or "") + match[0], line):
-            yield EehFreeze(
-                line=line.number, boot_ns=line.boot_ns, wall_ns=line.wall_ns, what=what, number=phb, endpoint=pe, bdf=key[3]
-            )  # fmt: skip
+        yield from self._once(key, (prefix["by"] or "") + match[0], line)
+
+    def _once(self, key: _Key, words: str, line: Line) -> Iterator[AnyReport]:
+        what, phb, pe, bdf = key
+        if self._is_new(key, words, line):
+            yield EehFreeze(line=line.number, boot_ns=line.boot_ns, wall_ns=line.wall_ns, what=what, number=phb, endpoint=pe, bdf=bdf)
 
     def _is_new(self, key: _Key, words: str, line: Line) -> bool:
         # Other words soon after speak of the same event; the same words do only where the kernel says them twice at once.

@@ -13,7 +13,8 @@ from pcifma.access.kernlog.report import AnyReport, PhbDiag
 _START = re.compile(r"(?P<kind>P7IOC|PHB[3-9]) PHB#(?P<number>[0-9a-fA-F]{1,8}) Diag-data")
 _ROW = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9]{2,12}):(?P<words>(?: {1,12}(?:[0-9a-f]{16}|[0-9a-f]{8})){1,6})$")
 _SKIBOOT = re.compile(
-    r"PHB#(?P<number>[0-9a-fA-F]{4})\[\d{1,3}:\d{1,3}\]: {0,40}(?P<name>[a-z][A-Za-z0-9]{2,30}) = (?P<word>[0-9a-f]{8,16})$"
+    r"PHB#(?P<number>[0-9a-fA-F]{4})\[\d{1,3}:\d{1,3}\]: {0,40}"
+    r"(?P<name>[a-z][A-Za-z0-9]{2,30}|NEST FIR(?: WOF)?) ?= ?(?P<word>[0-9a-f]{8,16})$"
 )
 _ROWS = 64
 
@@ -32,6 +33,8 @@ _NAMES: dict[str, tuple[str, int]] = {
     "nFir": ("nFir", 0),
     "nFirMask": ("nFir", 1),
     "nFirWOF": ("nFir", 2),
+    "NEST FIR": ("nFir", 0),
+    "NEST FIR WOF": ("nFir", 2),
     "lemFir": ("Lem", 0),
     "lemErrorMask": ("Lem", 1),
     "lemWOF": ("Lem", 2),

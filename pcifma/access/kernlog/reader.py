@@ -38,7 +38,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Old, ("Device Error",)),
     (Ghes, ("[Hardware Error]",)),
     (Eeh, ("EEH",)),
-    (Freeze, ("EEH",)),
+    (Freeze, ("EEH", "PHB#")),
     (Phb, ("PHB", "P7IOC")),
     (Trace, ("aer_event:",)),
     (Mce, ("Machine ", "_STATUS[", "mce_record:", "CPU ", "MCA: ", "MC:PCPU", " on cpu", "Bank ", "status=")),

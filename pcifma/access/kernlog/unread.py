@@ -9,8 +9,8 @@ from pcifma.access.kernlog.line import lines
 
 _SPEAKS = re.compile(
     r"PCI-?[eE] Bus Error|error status/mask|aer_status|AER: .{0,40}error|containment event, |EEH: .{0,40}(?:Frozen|Fenced|error)"
-    r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred|WHEA"
-    r"|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
+    r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred"
+    r"|WHEA-Logger|WHEA_UNCORRECTABLE|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
 )
 MOST = 5
 
