@@ -75,7 +75,7 @@ def event(given: object) -> Ereport:
     if not isinstance(given, Ereport):
         raise PluginError(f"an ereport is wanted, not {_shown(given)}")
     uuid = text(given.uuid, _UUID_LENGTH, "an ereport's uuid")
-    if len(uuid) != _UUID_LENGTH or not all(c in "0123456789abcdef-" for c in uuid):
+    if len(uuid) != _UUID_LENGTH or uuid.strip("0123456789abcdef-"):  # what is left begins with another character
         raise PluginError(f"an ereport's uuid {_shown(uuid)} is none")
     number(given.seq, 0, NUMBER_LIMIT, "an ereport's seq")
     number(given.count, 1, NUMBER_LIMIT, "an ereport's count")

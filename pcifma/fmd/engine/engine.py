@@ -278,6 +278,7 @@ class Engine:
             handed += 1
             if time.monotonic() > until_s:  # a module that takes its time does not take that of the looks
                 break
+        self._leave()
         self._outbox.gathered += handed
         reached = events[handed - 1].seq if handed and (handed < len(events) or len(events) == limit) else upto
         for module in active:
@@ -287,12 +288,13 @@ class Engine:
 
     def _hand_out(self, logged: Logged, durable_ns: int) -> None:
         at_ns = self._timeline.of(logged)
-        event = logged.event
+        event, seq = logged.event, logged.event.seq
+        planned = isinstance(event, Ereport) and event.maintenance is not msgspec.UNSET
         for module in self.modules.values():
-            if module.seen >= logged.seq or not module.subscription.takes(event):
+            if module.seen >= seq or not module.subscription.takes(event):
                 continue
-            module.seen = logged.seq
-            if isinstance(event, Ereport) and event.maintenance is not msgspec.UNSET and not module.registration.planned:
+            module.seen = seq
+            if planned and not module.registration.planned:
                 module.statistics.planned += 1
                 continue
             if module.failed:
@@ -303,14 +305,16 @@ class Engine:
             self._enter(logged, at_ns, logged.uuid)
             module.take(durable_ns, time.monotonic_ns())
             if module.call(module.instance.recv, event):
-                module.cursor = logged.seq
-        self._leave()
+                module.cursor = seq
 
     def _expire_all(self, upto_ns: int, until_s: float) -> None:
         for module in self._active():
             self._expire(module, upto_ns, until_s)
 
     def _expire(self, module: Loaded, upto_ns: int, until_s: float = math.inf) -> None:
+        next_ns = module.services.timers.next_ns()
+        if next_ns is None or next_ns > upto_ns:
+            return
         for number in range(EXPIRIES):
             if number and time.monotonic() > until_s:
                 break

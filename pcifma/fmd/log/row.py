@@ -58,6 +58,7 @@ class Arrival(msgspec.Struct, gc=False):
 
 
 _ENCODER = msgspec.json.Encoder()
+_replace = msgspec.structs.replace
 _ORIGIN = msgspec.json.Decoder(Origin)
 _PAYLOAD = msgspec.json.Decoder(dict[str, PayloadValue])
 
@@ -146,21 +147,41 @@ def with_sources(body: bytes, other: bytes) -> bytes:
 
 def ereport(seq: int, row: Arrival) -> Ereport:
     """Put the ereport numbered *seq* together again."""
-    origin = origin_of(row.origin)
-    return Ereport(
-        class_=origin.class_,
-        version=origin.version,
+    pattern, payload = _pattern(row.origin), _PAYLOAD.decode(row.payload)
+    whole = _replace(
+        pattern,
         uuid=uuid_text(row.uuid),
-        host=origin.host,
-        boot=origin.boot,
         seq=seq,
         tick=row.tick,
         time=_text_of(row.wall_ns),
         not_before=None if row.not_before_ns is None else _text_of(row.not_before_ns),
         count=row.count,
+        ena=row.ena.hex(),
+        payload={**pattern.payload, **payload} if pattern.payload else payload,
+    )
+    if row.first_ns is None and row.last_ns is None:
+        return whole
+    first, last = (msgspec.UNSET if ns is None else _text_of(ns) for ns in (row.first_ns, row.last_ns))
+    return _replace(whole, first=first, last=last)
+
+
+@lru_cache(maxsize=4096)
+def _pattern(body: bytes) -> Ereport:
+    # What all ereports of the encoded origin *body* have in common. Lists and dicts are shared: nobody changes those of an ereport.
+    origin = origin_of(body)
+    return Ereport(
+        class_=origin.class_,
+        version=origin.version,
+        uuid="",
+        host=origin.host,
+        boot=origin.boot,
+        seq=0,
+        tick=0,
+        time="",
+        not_before=None,
         first_look=origin.first_look,
         residue=origin.residue,
-        ena=row.ena.hex(),
+        ena="",
         device=origin.device,
         detector=origin.detector,
         resource=origin.resource,
@@ -169,9 +190,7 @@ def ereport(seq: int, row: Arrival) -> Ereport:
         plugin=origin.plugin,
         sources=origin.sources,
         trust=origin.trust,
-        payload={**origin.payload, **_PAYLOAD.decode(row.payload)},
-        first=msgspec.UNSET if row.first_ns is None else _text_of(row.first_ns),
-        last=msgspec.UNSET if row.last_ns is None else _text_of(row.last_ns),
+        payload=origin.payload,
         injected=origin.injected,
         maintenance=origin.maintenance,
     )
