@@ -38,7 +38,7 @@ class Convictions:
 
     def __init__(self, services: Services, rules: Rules, docket: Docket, links: Links, removals: Removals) -> None:
         self._services, self._rules, self._docket, self._links, self._removals = services, rules, docket, links, removals
-        self._space = FabricSpace(services.fabric)
+        self._courts: list[tuple[FabricSpace, Exercise]] = []
         self._said_ns: int | None = None
 
     # Exercises.
@@ -88,18 +88,25 @@ class Convictions:
         return self._said_ns is not None and self._services.now_ns() - self._said_ns <= ECHO_S * 1e9
 
     def _verdicts(self, fabric: Fabric, evidence: list[Seen]) -> list[Verdict]:
-        if self._space.fabric is not fabric:
-            self._space = FabricSpace(fabric)
-        exercise = Exercise(self._rules, self._space)
-        evidence = [*evidence, *self._troubled(fabric, evidence)]
+        space, exercise = self._on(fabric)
+        evidence = [*evidence, *self._troubled(fabric, space, evidence)]
         found = exercise.verdicts(evidence)
         weigh = self._weights(fabric, found)
         return exercise.verdicts(evidence, weigh) if weigh else found
 
-    def _troubled(self, fabric: Fabric, evidence: Sequence[Seen]) -> Iterator[Seen]:
+    def _on(self, fabric: Fabric) -> tuple[FabricSpace, Exercise]:
+        # After a removal, parts that lost nothing are judged on the fabric as it is, and others on the one before, in turn.
+        known = next((court for court in self._courts if court[0].fabric is fabric), None)
+        if known is None:
+            space = FabricSpace(fabric)
+            known = space, Exercise(self._rules, space)
+            self._courts = [known, *self._courts[:1]]
+        return known
+
+    def _troubled(self, fabric: Fabric, space: FabricSpace, evidence: Sequence[Seen]) -> Iterator[Seen]:
         # Links that had corrected errors lately, of those that may be meant.
-        for part in self._space.parts(evidence):
-            if self._space.has_link(part) and self._space.stands_for_device(part) and self._links.troubled(fabric, part):
+        for part in space.parts(evidence):
+            if space.has_link(part) and space.stands_for_device(part) and self._links.troubled(fabric, part):
                 yield Seen(f"link {part}", LINK_ERRORS, part, "correctable", context=True)
 
     def _weights(self, fabric: Fabric, verdicts: Iterable[Verdict]) -> dict[str, float]:
@@ -151,7 +158,7 @@ class Convictions:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
         before = self._docket.candidates(known)
         narrower = verdict.candidates < before or _parts(verdict.candidates) < _parts(before)
-        return narrower or (outcome == "convict" and self._docket.chain(known).get("watch") is True)
+        return narrower or (outcome == "convict" and self._docket.is_watched(known))
 
     def _outcome(self, fabric: Fabric, verdict: Verdict, key: str, events: Sequence[Ereport], *, repeated: bool) -> Outcome:
         # Evidence of unknown age convicts only where it is fatal; what a threshold guards is counted once an exercise.
@@ -193,7 +200,7 @@ class Convictions:
 
     def _revise(self, known: Case, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> None:
         best = verdict.best
-        watched = outcome == "watch" and self._docket.chain(known).get("watch") is True
+        watched = outcome == "watch" and self._docket.is_watched(known)
         told = {**self._chain(fabric, verdict), "watch": watched}
         severity, urgency = _severity(best.fault, outcome), _urgency(verdict, events, outcome)
         self._docket.revise(known, _key(best), told, _named(fabric, verdict), severity=severity, urgency=urgency)
@@ -242,7 +249,7 @@ class Convictions:
         """*event* was counted for the direction *of*: open a case where it has become worse than allowed."""
         case = self._docket.of(f"link:{of}")
         if case is not None:
-            case.add_ereport(slim(event))
+            case.add_ereport(event)
             return
         worse = self._links.judge(of)
         if worse is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,17 @@ _OPEN = frozenset({"UNSOLVED", "SOLVED", "CLOSE_WAIT"})
 _HISTORY = msgspec.json.Decoder(list[Entry])
 _CHAINS = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _encode = msgspec.json.encode
+
+
+class Accused(NamedTuple):
+    """Whom a case speaks of (class and device): its list, all that may be at fault; and whether it is only watched."""
+
+    suspects: frozenset[tuple[str, str]] = frozenset()
+    candidates: frozenset[tuple[str, str]] = frozenset()
+    watch: bool = False
+
+
+_NOBODY = Accused()
 
 
 def slim(event: Ereport) -> Ereport:
@@ -49,6 +60,7 @@ class Docket:
         """Take up the cases that are open."""
         self._services, self._store, self._rules = services, store, rules
         self._known: dict[str, Case] = {case.key: case for case in services.cases()}
+        self._accused: dict[str, tuple[bytes | None, dict[str, Accused]]] = {}
         self._blamed = {pair: case for case in self._known.values() for pair in self.suspects(case)}
         self._wide = {pair: case for case in self._known.values() for pair in self._unlisted(case)}
         kept = store.get("history")
@@ -111,11 +123,24 @@ class Docket:
 
     def suspects(self, case: Case) -> frozenset[tuple[str, str]]:
         """Class and device of each suspect that *case* was told with, or narrowed to."""
-        return frozenset((str(row["class"]), str(row["device"])) for row in self.chain(case).get("suspects", ()))
+        return self._of(case).suspects
+
+    def is_watched(self, case: Case) -> bool:
+        """True of a case that pages nobody yet."""
+        return self._of(case).watch
+
+    def _of(self, case: Case) -> Accused:
+        # What the chains of a buffer say, as long as the buffer is the same.
+        buffer = _buffer(case.uuid)
+        kept = self._store.get(buffer)
+        known = self._accused.get(buffer)
+        if known is None or known[0] is not kept:
+            known = self._accused[buffer] = kept, {uuid: _accused(chain) for uuid, chain in self._chains(case.uuid).items()}
+        return known[1].get(case.uuid, _NOBODY)
 
     def candidates(self, case: Case) -> frozenset[tuple[str, str]]:
         """Class and device of all that may be at fault in *case*, more than a list holds."""
-        return frozenset((str(class_), str(device)) for class_, device in self.chain(case).get("candidates", ())) or self.suspects(case)
+        return self._of(case).candidates
 
     def code(self, classes: Sequence[str]) -> str:
         """The message code of a list of these *classes*, the first suspect's first."""
@@ -141,6 +166,12 @@ class Docket:
         """Add *entries* to the history of the swap test."""
         self.history = [*self.history, *entries][-HISTORY_KEPT:]
         self._store.put("history", _encode(self.history))
+
+
+def _accused(chain: dict[str, Any]) -> Accused:
+    suspects = frozenset((str(row["class"]), str(row["device"])) for row in chain.get("suspects", ()))
+    candidates = frozenset((str(class_), str(device)) for class_, device in chain.get("candidates", ()))
+    return Accused(suspects, candidates or suspects, chain.get("watch") is True)
 
 
 def _buffer(uuid: str) -> str:

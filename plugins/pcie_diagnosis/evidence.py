@@ -16,9 +16,10 @@ LINK_ERRORS = "ereport.io.pciex.pl.errors"
 SURPRISE_DOWN = "ereport.io.pciex.dl.sd"
 _PRESENT = 1 << 6  # Slot Status, Presence Detect State (7.5.3.11)
 ACS_VIOLATION = "ereport.io.pciex.tl.acsv"
-_PARTS = ("requester", "completer", "target")
+_PARTS = {f"tlp-{part}": part for part in ("requester", "completer", "target")}
 # Max_Payload_Size in bytes is 128 << Device Control 7:5 (PCIe Base Spec 7.5.3.4).
 _MPS_UNIT = 128
+_OFF = ("MSI off", "Bus Master off", "MSI-X masked", "Root Error Command")
 # Why a port contains what is below it (7.9.14.5), in the words of its ereport.
 _REASONS = {"unmasked": "at-port", "ERR_": "by-message", "RP PIO": "rp-pio", "software": "by-software"}
 
@@ -56,7 +57,7 @@ def seen(event: Ereport, fabric: Fabric, device_control: int | None = None, slot
 
 def _named(event: Ereport) -> dict[str, str]:
     payload = event.payload
-    named = {part: str(payload[key]) for part in _PARTS if (key := f"tlp-{part}") in payload}
+    named = {part: str(payload[key]) for key, part in _PARTS.items() if key in payload}
     source = payload.get("source-id")
     if payload.get("source-valid") and isinstance(source, int) and "requester" not in named:
         named["source"] = named["requester"] = str(Bdf.from_requester_id(_segment(event), source))
@@ -90,7 +91,8 @@ def _tags(event: Ereport, named: Mapping[str, str], fabric: Fabric, device_contr
     length = event.payload.get("tlp-length-dw")
     if isinstance(length, int) and device_control is not None and length * 4 > _MPS_UNIT << (device_control >> 5 & 7):
         found.append("oversize")
-    found += [tag for start, tag in _REASONS.items() if str(event.payload.get("reason", "")).startswith(start)]
-    if str(event.payload.get("cause", "")).startswith(("MSI off", "Bus Master off", "MSI-X masked", "Root Error Command")):
+    if "reason" in event.payload:
+        found += [tag for start, tag in _REASONS.items() if str(event.payload["reason"]).startswith(start)]
+    if str(event.payload.get("cause", "")).startswith(_OFF):
         found.append("off")
     return found

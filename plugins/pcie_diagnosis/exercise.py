@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import msgspec
+
 from .evidence import Seen
-from .rule import Fault, Rules, Symptom, globbed
+from .rule import Fault, Rules, Symptom
 
 # A fault that does not show a symptom may still stand beside it: once in ten thousand. Below that two faults are likelier.
 FLOOR = 1e-4
@@ -42,6 +44,8 @@ CANDIDATE_SHARE = 0.05
 CANDIDATES = 64
 MAX_FAULTS = 8
 RIVALS = 12
+# What is kept of earlier questions: lists of evidence with their verdicts, classes with the symptoms that they can be.
+KNOWN, CLASSES_KNOWN = 128, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +118,48 @@ class Verdict:
         return self.suspects[0][0]
 
 
+class _Scene:
+    # What a list of evidence says to every hypothesis alike. No two of the list say the same.
+    def __init__(self, evidence: Sequence[Seen]) -> None:
+        self.floors = [(one, math.log(_floor(one))) for one in evidence]
+        self.classes: dict[str, list[str]] = {}  # by who says them
+        for one in evidence:
+            self.classes.setdefault(one.device, []).append(one.class_)
+
+
 class Exercise:
-    """The rules on one machine."""
+    """The rules on one machine. What was asked lately is known: a fault that goes on says the same again and again."""
 
     def __init__(self, rules: Rules, space: Space) -> None:
         self._rules, self._space = rules, space
+        self._known: dict[tuple[object, ...], list[Verdict]] = {}
+        self._shows: dict[str, dict[str, tuple[Symptom, ...]]] = {}
+        self._notable = {fault.id: [s for s in fault.symptoms if _can_be_missed(s)] for fault in rules.faults}
 
     def verdicts(self, evidence: Sequence[Seen], weigh: Mapping[str, float] | None = None) -> list[Verdict]:
         """The faults that explain *evidence*, the one that explains most first.
 
         *weigh*: by how much the suspects of some fault are likelier than their rule says, by `fault id:part`.
         """
+        alike: dict[tuple[object, ...], list[Seen]] = {}
+        for one in evidence:
+            alike.setdefault((one.key, one.context), []).append(one)
+        asked = (*alike, *sorted((weigh or {}).items()))
+        found = self._known.get(asked)
+        if found is None:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            distinct = [msgspec.structs.replace(same[0], uuid=str(n)) for n, same in enumerate(alike.values())]
+            found = self._known[asked] = self._found(distinct, weigh or {})
+        uuids = {str(n): [one.uuid for one in same] for n, same in enumerate(alike.values())}
+        return [_spread(verdict, uuids) for verdict in found]
+
+    def _found(self, evidence: Sequence[Seen], weigh: Mapping[str, float]) -> list[Verdict]:
         context = [one for one in evidence if one.context]
         left = [one for one in evidence if not one.context]
         found: list[Verdict] = []
         while left and len(found) < MAX_FAULTS:
-            verdict = self._best(left, context, weigh or {})
+            verdict = self._best(left, context, weigh)
             if verdict is None:
                 break
             found.append(verdict)
@@ -145,47 +175,59 @@ class Exercise:
         rivals = [h for h in hypotheses if not best.explains.keys().isdisjoint(h.explains)]
         part = [one for one in every if one.uuid in best.explains or one.context]
         # The same part of the evidence for all: what only one of them explains must not count for the others.
-        judged = [h for h in (self._judge(rival.fault, rival.part, part, weigh) for rival in rivals) if h.explains]
+        scene = _Scene(part)
+        judged = [h for h in (self._judge(rival.fault, rival.part, scene, weigh) for rival in rivals) if h.explains]
         return _verdict(_ranked(judged), frozenset(best.explains))
 
     def _hypotheses(self, evidence: Sequence[Seen], every: Sequence[Seen], weigh: Mapping[str, float]) -> Iterator[Hypothesis]:
         only_guest = all(one.guest for one in evidence)
         devices = {one.device for one in evidence}
         classes = {one.class_ for one in evidence}
-        faults = [fault for fault in self._rules.faults if any(s.matches(c) for s in fault.symptoms for c in classes)]
+        faults = [fault for fault in self._rules.faults if any(fault.id in self._showing(class_) for class_ in classes)]
+        scene = _Scene(every)
         for part in self._space.parts(evidence):
             if only_guest and part not in devices:
                 continue  # a guest makes errors at will: alone it convicts no part but its own
             roles = self._space.roles(part)
+            shared = self._space.has_link(part) and self._space.stands_for_device(part)
             for fault in faults:
-                if roles.isdisjoint(fault.roles) or (fault.shared and not self._shared(part)):
+                if roles.isdisjoint(fault.roles) or (fault.shared and not shared):
                     continue
-                yield self._judge(fault, part, every, weigh)
+                yield self._judge(fault, part, scene, weigh)
 
-    def _shared(self, part: str) -> bool:
-        return self._space.has_link(part) and self._space.stands_for_device(part)
+    def _showing(self, class_: str) -> dict[str, tuple[Symptom, ...]]:
+        # The symptoms of each fault that *class_* can be, by the fault's id.
+        found = self._shows.get(class_)
+        if found is None:
+            if len(self._shows) >= CLASSES_KNOWN:
+                self._shows.clear()
+            by_fault = {fault.id: tuple(s for s in fault.symptoms if s.matches(class_)) for fault in self._rules.faults}
+            found = self._shows[class_] = {id: symptoms for id, symptoms in by_fault.items() if symptoms}
+        return found
 
-    def _judge(self, fault: Fault, part: str, evidence: Sequence[Seen], weigh: Mapping[str, float]) -> Hypothesis:
+    def _judge(self, fault: Fault, part: str, scene: _Scene, weigh: Mapping[str, float]) -> Hypothesis:
         names = self._space.names(part, fault.shared)
         score = math.log(self._prior(fault, part)) + weigh.get(f"{fault.id}:{part}", 0.0)
         explains: dict[str, Symptom] = {}
-        counted: dict[tuple[object, ...], Symptom | None] = {}
         places: set[str] = set()
-        for one in evidence:
-            if one.key not in counted:
-                chance, symptom = self._explained(fault, part, one, names)
-                counted[one.key] = symptom
-                score += math.log(chance or _floor(one))
-                # Which of many places shows it is a matter of chance once: what passes one port above or below passes the next as well.
-                if symptom is not None and symptom.at not in places and symptom.names not in one.named:
-                    places.add(symptom.at)
-                    score -= math.log(max(1, len(self._space.place(part, symptom.at))))
-            found = counted[one.key]
-            if found is not None and not one.context:
-                explains[one.uuid] = found
+        for one, floor in scene.floors:
+            symptoms = self._showing(one.class_).get(fault.id)
+            if symptoms is None:
+                score += floor
+                continue
+            chance, symptom = self._explained(symptoms, part, one, names)
+            score += math.log(chance) if chance else floor
+            if symptom is None:
+                continue
+            # Which of many places shows it is a matter of chance once: what passes one port above or below passes the next as well.
+            if symptom.at not in places and symptom.names not in one.named:
+                places.add(symptom.at)
+                score -= math.log(max(1, len(self._space.place(part, symptom.at))))
+            if not one.context:
+                explains[one.uuid] = symptom
         if any(symptom.must and symptom not in explains.values() for symptom in fault.symptoms):
             explains = {}
-        missing = tuple(self._missing(fault, part, evidence))
+        missing = tuple(self._missing(fault, part, scene))
         score += sum(math.log(1 - symptom.p * self._space.tells(device, symptom.class_)) for symptom, device in missing)
         return Hypothesis(fault, part, score, explains, missing)
 
@@ -197,8 +239,8 @@ class Exercise:
         return prior * fault.idle if fault.idle < 1 and self._space.is_idle(part) else prior
 
     def _chance(self, symptom: Symptom, part: str, one: Seen, names: Names) -> float:
-        # How often *symptom* shows as *one*, before anything is known of the rest of the fault's symptoms.
-        if not globbed(one.class_, symptom.class_) or not _fits(symptom, one):
+        # How often *symptom*, which can be of that class, shows as *one*, before anything is known of the rest of the fault's symptoms.
+        if not _fits(symptom, one):
             return 0.0
         if symptom.at != "anywhere" and one.device not in self._space.place(part, symptom.at):
             return 0.0
@@ -211,25 +253,41 @@ class Exercise:
         passed_on = PASSED_ON if symptom.at != "self" and named in names.below else 0.0
         return symptom.p * (1.0 if named in names.self else passed_on)
 
-    def _explained(self, fault: Fault, part: str, one: Seen, names: Names) -> tuple[float, Symptom | None]:
+    def _explained(self, symptoms: Sequence[Symptom], part: str, one: Seen, names: Names) -> tuple[float, Symptom | None]:
         # What names somebody else speaks against this part, even where the fault may show the class without a name.
         chance, best = 0.0, None
-        for symptom in fault.symptoms:
+        for symptom in symptoms:
             found = self._chance(symptom, part, one, names)
             if found > chance:
                 chance, best = found, symptom
-        told = {one.named[s.names] for s in fault.symptoms if s.names and s.names in one.named and s.matches(one.class_)}
+        told = {one.named[s.names] for s in symptoms if s.names and s.names in one.named}
         named = not told or bool(told & (names.self | names.below))
         return (chance if named else chance * MISNAMED), best
 
-    def _missing(self, fault: Fault, part: str, evidence: Sequence[Seen]) -> Iterator[tuple[Symptom, str]]:
+    def _missing(self, fault: Fault, part: str, scene: _Scene) -> Iterator[tuple[Symptom, str]]:
         # Only what is expected at one certain place can be missed.
-        for symptom in fault.symptoms:
-            if symptom.p < NOTABLE or symptom.names or symptom.tag or symptom.at == "anywhere":
-                continue
+        for symptom in self._notable[fault.id]:
             place = self._space.place(part, symptom.at)
-            if len(place) == 1 and not any(symptom.matches(one.class_) and one.device in place for one in evidence):
-                yield symptom, next(iter(place))
+            if len(place) != 1:
+                continue
+            (device,) = place
+            if not any(map(symptom.matches, scene.classes.get(device, ()))):
+                yield symptom, device
+
+
+def _can_be_missed(symptom: Symptom) -> bool:
+    return symptom.p >= NOTABLE and not symptom.names and not symptom.tag and symptom.at != "anywhere"
+
+
+def _spread(verdict: Verdict, uuids: Mapping[str, Sequence[str]]) -> Verdict:
+    # From one ereport of each kind, as it was judged, to all that say the same.
+    def spread(h: Hypothesis) -> Hypothesis:
+        return replace(h, explains={uuid: symptom for n, symptom in h.explains.items() for uuid in uuids[n]})
+
+    suspects = tuple((spread(h), percent) for h, percent in verdict.suspects)
+    explains = frozenset(uuid for n in verdict.explains for uuid in uuids[n])
+    rivals = tuple((spread(h), percent) for h, percent in verdict.rivals)
+    return replace(verdict, suspects=suspects, explains=explains, rivals=rivals)
 
 
 def _fits(symptom: Symptom, one: Seen) -> bool:

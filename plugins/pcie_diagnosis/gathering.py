@@ -1,7 +1,6 @@
 """Gathering: what comes within the window from one part of the fabric is judged together, with what came just before where looks overlap.
 
-Buffers: `exercise:<part>` holds what waits, `past:<part>` what was judged lately, `command:<bus>` Device
-Control of its Functions, `slot:<bus>` Slot Status of those that have a slot.
+Buffers: `exercise:<part>` holds what waits, `past:<part>` what was judged lately.
 """
 
 from __future__ import annotations
@@ -10,17 +9,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
 from pcifma.plugin import DevType, Ereport, Services
 
 from .address import find
-from .evidence import Seen, seen
+from .evidence import Seen
 from .place import home
+from .reading import Readings
 from .removal import Removals
 from .rule import Rules
-from .store import Notes, Store
+from .store import Store
 
 DUE = "exercise:"
 KEPT = 96  # ereports of one exercise, and of one that says the same; beyond it they are counted and not kept
@@ -61,7 +62,8 @@ class Gathering:
         """As the buffers have them."""
         self._services, self._store, self._rules, self._removals = services, store, rules, removals
         self._window_s = window_s
-        self.control, self.slot = Notes(store, "command"), Notes(store, "slot")
+        self.readings = Readings(store)
+        self._read: tuple[bytes, list[Kept]] = b"", []
         self._open: dict[str, tuple[list[Kept], list[bytes]]] = {}
         self._alike: dict[str, Counter[tuple[object, ...]]] = {}
 
@@ -75,18 +77,17 @@ class Gathering:
     def add(self, event: Ereport) -> None:
         """Take *event* into the exercise of its part of the fabric."""
         fabric = self._removals.fabric(self._services.fabric, event.device, self._services.now_ns())
-        part = home(fabric, event.device)
-        kept, lines = self._waiting(part)
-        one = seen(event, fabric, self.control.get(event.device), self.slot.get(event.device))
+        part, one, key = self.readings.of(event, fabric)
         if "by-software" in one.tags:
             return  # somebody cut the part off on purpose
-        alike, key = self._alike[part], one.key
+        kept, lines = self._waiting(part)
+        alike = self._alike[part]
         if len(kept) >= KEPT or alike[key] >= ALIKE:
             self._services.count("beyond")
             return
         alike[key] += 1
         slim = msgspec.structs.replace(event, payload=_kept_payload(event), detector={}, resource="", sources=[])
-        kept.append(Kept(slim, one))
+        kept.append(Kept(slim, msgspec.structs.replace(one, uuid=event.uuid)))
         lines.append(_encode(kept[-1]))
         self._store.put(f"{DUE}{part}", b"[" + b",".join(lines) + b"]")
         if len(kept) == 1:
@@ -129,8 +130,12 @@ class Gathering:
 
     def _past(self, part: str) -> list[Kept]:
         kept = self._store.get(f"past:{part}")
+        if not kept:
+            return []
+        if kept is not self._read[0]:  # a part is judged and settled in turn, from the same
+            self._read = kept, _LIST.decode(kept)
         oldest = self._services.now_ns() - PAST_S * 1e9
-        return [one for one in _LIST.decode(kept) if one.at_ns >= oldest] if kept else []
+        return [one for one in self._read[1] if one.at_ns >= oldest]
 
     def settle(self, part: str, fresh: Sequence[Kept], taken: Mapping[str, str]) -> None:
         """*fresh* was judged; *taken*: the case of each ereport."""
@@ -146,8 +151,12 @@ def _kept_payload(event: Ereport) -> dict[str, str]:
 
 
 def _ns(time: str) -> int:
-    seconds = datetime.fromisoformat(time[:19] + "+00:00").timestamp()
-    return round(seconds * 1e9) + int((time[20:29] or "0").ljust(9, "0")) if len(time) > 20 else round(seconds * 1e9)
+    return _second_ns(time[:19]) + (int((time[20:29] or "0").ljust(9, "0")) if len(time) > 20 else 0)
+
+
+@lru_cache(maxsize=256)
+def _second_ns(time: str) -> int:
+    return round(datetime.fromisoformat(time + "+00:00").timestamp() * 1e9)
 
 
 def _from_ns(event: Ereport) -> int:

@@ -21,6 +21,7 @@ _NEEDS = (
 )
 # A guest clears what it sees: half of what its Function had to say may be gone before anybody looks.
 _GUEST_TELLS = 0.5
+_KNOWN, _LISTS_KNOWN = 16384, 128  # answers of one kind that a FabricSpace keeps
 
 
 def role(function: Function) -> str:
@@ -101,31 +102,36 @@ class FabricSpace:
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
-        self.place = lru_cache(maxsize=None)(self._place)
-        self.names = lru_cache(maxsize=None)(self._names)
+        self.place = lru_cache(maxsize=_KNOWN)(self._place)
+        self.names = lru_cache(maxsize=_KNOWN)(self._names)
+        self.stands_for_device = lru_cache(maxsize=_KNOWN)(self._stands_for_device)
+        self.is_idle = lru_cache(maxsize=_KNOWN)(self._is_idle)
+        self._meant = lru_cache(maxsize=_LISTS_KNOWN)(self._parts)
         # A capture tells of no driver at all.
         self._has_drivers = any(f.driver for f in fabric if f.bus_range is None)
 
-    def parts(self, evidence: Sequence[Seen]) -> list[str]:
+    def parts(self, evidence: Sequence[Seen]) -> Sequence[str]:
         """Who may be at fault: whoever spoke or was named, all above them, and below those whose log names nobody."""
-        found: dict[Bdf, Function] = {}
-        for one in evidence:
-            reporter = find(self.fabric, one.device)
-            named = [f for f in (find(self.fabric, name) for name in set(one.named.values())) if f is not None]
+        return self._meant(frozenset((one.device, frozenset(one.named.values())) for one in evidence))
+
+    def _parts(self, said: Iterable[tuple[str, frozenset[str]]]) -> Sequence[str]:
+        found: set[Bdf] = set()
+        for device, names in said:
+            reporter = find(self.fabric, device)
+            named = [f for f in (find(self.fabric, name) for name in names) if f is not None]
             for function in (*((reporter,) if reporter is not None else ()), *named):
-                found |= {f.bdf: f for f in path(self.fabric, function)}
+                found |= {f.bdf for f in path(self.fabric, function)}
             if reporter is not None:
                 lower = self.fabric.children(reporter) if _points_down(self.fabric, reporter, named) else below(self.fabric, reporter)
-                found |= {f.bdf: f for f in lower}
-        return [str(bdf) for bdf in sorted(found)]
+                found |= {f.bdf for f in lower}
+        return tuple(str(bdf) for bdf in sorted(found))
 
     def roles(self, part: str) -> frozenset[str]:
         """The rules' words for what *part* is."""
         function = find(self.fabric, part)
         return frozenset() if function is None else frozenset({role(function), "any"})
 
-    def stands_for_device(self, part: str) -> bool:
-        """True unless another Function stands for the device that *part* is of."""
+    def _stands_for_device(self, part: str) -> bool:
         function = find(self.fabric, part)
         return function is not None and function.physfn is None and first(self.fabric, function).bdf == function.bdf
 
@@ -134,8 +140,7 @@ class FabricSpace:
         function = find(self.fabric, part)
         return function is not None and function.dev_type in _LOWER_ENDS
 
-    def is_idle(self, part: str) -> bool:
-        """True for a device that sleeps, or that no driver uses on a machine where others are used: nobody asks anything of it."""
+    def _is_idle(self, part: str) -> bool:
         function = find(self.fabric, part)
         if function is None or function.bus_range is not None:
             return False

@@ -19,7 +19,7 @@ from pcifma.plugin import Ereport, Fabric, ListEvent, Services, Suspect
 from .address import find
 from .check import load
 from .conviction import MENDED, Convictions
-from .docket import Docket, slim
+from .docket import Docket
 from .gathering import DUE, Gathering
 from .link import Links
 from .place import GUEST_DRIVERS
@@ -66,16 +66,15 @@ class Diagnosis:
 
     def _sort(self, event: Ereport) -> None:
         if event.class_ == FABRIC:
-            self._links.status.learn(event.device, event.payload.get("pcie_link_status"))
-            self._gathering.control.learn(event.device, event.payload.get("pcie_command"))
-            self._gathering.slot.learn(event.device, event.payload.get("pcie_slot_status") if _is_hot_plug(event) else None)
+            self._links.learn(event.device, event.payload.get("pcie_link_status"))
+            self._gathering.readings.learn(event)
         elif event.class_ == UNREAD:
             self._absent(event)
         elif event.severity == "info":
             return
-        elif self._rules.is_link(event.class_):
+        elif (kind := self._rules.kind(event.class_)).link:
             self._corrected(event)
-        elif not self._rules.explains_away(event.class_, express=self._gathering.is_shadow(event)):
+        elif not kind.explained and not (kind.shadow and self._gathering.is_shadow(event)):
             self._gathering.add(event)
 
     def _absent(self, event: Ereport) -> None:
@@ -96,7 +95,7 @@ class Diagnosis:
             self._gathering.add(told)
 
     def _corrected(self, event: Ereport) -> None:
-        of = self._links.count(event, slim(event))
+        of = self._links.count(event)
         if of is None:
             self._services.count("unplaced")
         else:
@@ -138,9 +137,3 @@ class Diagnosis:
                 self._links.forget(str(lower.bdf))
         self._gathering.forget(devices)
         self._convictions.forget(event)
-
-
-def _is_hot_plug(event: Ereport) -> bool:
-    # Slot Capabilities, Hot-Plug Surprise and Hot-Plug Capable (7.5.3.9): elsewhere nobody pulls a card.
-    slot = event.payload.get("pcie_slot_cap")
-    return isinstance(slot, int) and bool(slot & 0x60)

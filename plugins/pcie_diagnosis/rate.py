@@ -74,12 +74,13 @@ class Now(msgspec.Struct):
 
 
 class Tally:
-    """Errors of one direction, as they come, within the last day."""
+    """Errors of one direction, as they come, within the last day. *version* changes with what a judgement may rest on."""
 
     def __init__(self, past: Past | None = None, now: Now | None = None) -> None:
         """Empty, or as it was kept."""
         self.past = past or Past()
         self.now = now or Now(Bucket(0, 0, 0))
+        self.version = 0
         self._sums: dict[float, tuple[int, int]] = {}
 
     def add(self, event: Ereport, now_s: float) -> bool:
@@ -90,15 +91,19 @@ class Tally:
         closed = self._turn(int(now_s // BUCKET_S))
         lane = event.payload.get("lane")
         if isinstance(lane, int):
+            self.version += 1
             if not self.now.lanes:
                 self.now.lanes_since = int(now_s // BUCKET_S)
             self.now.lanes[str(lane)] = self.now.lanes.get(str(lane), 0) + 1
             self.now.retimers = max(self.now.retimers, event.class_.endswith(".rt1-pm") + 2 * event.class_.endswith(".rt2-pm"))
         counted = event.count if event.count > 1 or event.sources == ["counter"] else 0
-        again = event.tick == self.now.last_tick
-        self.now.bucket.looks += not again and not counted
-        self.now.bucket.exact += counted
-        self.now.last_tick = self.now.last_tick if counted else event.tick
+        if counted:
+            self.now.bucket.exact += counted
+            self.version += 1
+        elif event.tick != self.now.last_tick:
+            self.now.bucket.looks += 1
+            self.now.last_tick = event.tick
+            self.version += 1
         return closed
 
     def _turn(self, minute: int) -> bool:
@@ -111,6 +116,7 @@ class Tally:
         if minute - now.lanes_since > 86400 // BUCKET_S:
             now.lanes, now.lanes_since, now.retimers = {}, minute, 0
         self._sums.clear()
+        self.version += 1
         return True
 
     def within(self, window_s: float, now_s: float) -> tuple[int, int]:

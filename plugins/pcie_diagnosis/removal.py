@@ -66,7 +66,7 @@ class Removals:
 
     def unexplained(self, fabric: Fabric, events: Sequence[Ereport], now_ns: int) -> list[Ereport]:
         """*events* less those that a removal explains; all of them where what may have taken the Function away is among them."""
-        if any(matches(event.class_, self._rules.cause) or event.severity == "fatal" for event in events):
+        if not self._gone or any(matches(event.class_, self._rules.cause) or event.severity == "fatal" for event in events):
             return list(events)
         return [event for event in events if not self._explains(fabric, event, now_ns)]
 

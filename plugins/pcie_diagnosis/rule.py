@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -127,7 +128,16 @@ class Removal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guest: Threshold
 
 
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Kind(NamedTuple):
+    """An ereport class, sorted: a corrected error of a link; no fault by itself; a shadow on PCI Express; an echo of what others say."""
+
+    link: bool
+    explained: bool
+    shadow: bool
+    echo: bool
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The whole file. *codes*: dictionary, number, class set."""
 
     version: str
@@ -141,16 +151,27 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def explains_away(self, class_: str, *, express: bool = True) -> bool:
         """True for a class that is no fault by itself, at a Function that is PCI Express (or is not)."""
-        return matches(class_, self.explained) or (express and matches(class_, self.express_shadows))
+        kind = self.kind(class_)
+        return kind.explained or (express and kind.shadow)
 
     def is_echo(self, class_: str) -> bool:
         """True for a class that repeats what others say better: judged only where they say nothing."""
-        return matches(class_, self.echoes)
+        return self.kind(class_).echo
 
     def is_link(self, class_: str) -> bool:
         """True for a corrected error of a link."""
+        return self.kind(class_).link
+
+    @cached_property
+    def kind(self) -> Callable[[str], Kind]:
+        """What *class_* is to these rules; each is looked up once."""
+        return lru_cache(maxsize=1024)(self._kind)
+
+    def _kind(self, class_: str) -> Kind:
         link = self.link
-        return class_ in link.receiver or class_ in link.transmitter or class_ in link.lane or class_ in link.flit.classes
+        is_link = class_ in (*link.receiver, *link.transmitter, *link.lane, *link.flit.classes)
+        explained, shadow, echo = (matches(class_, globs) for globs in (self.explained, self.express_shadows, self.echoes))
+        return Kind(is_link, explained, shadow, echo)
 
     def code_of(self, classes: frozenset[str]) -> tuple[str, int] | None:
         """Dictionary and number of a class set; None where it has none."""

@@ -37,12 +37,14 @@ class Notes:
         self._store, self._name = store, name
         self._known: dict[str, dict[str, int]] = {}
 
-    def learn(self, device: str, value: object) -> None:
-        """Remember *value* of *device*, if it is a number."""
+    def learn(self, device: str, value: object) -> bool:
+        """Remember *value* of *device*, if it is a number; True if that is news."""
         notes = self._of(device)
-        if isinstance(value, int) and notes.get(device) != value:
-            notes[device] = value
-            self._store.put(self._buffer(device), _encode(notes))
+        if not isinstance(value, int) or notes.get(device) == value:
+            return False
+        notes[device] = value
+        self._store.put(self._buffer(device), _encode(notes))
+        return True
 
     def get(self, device: str) -> int | None:
         """What is known of *device*."""

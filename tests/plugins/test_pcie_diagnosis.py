@@ -300,3 +300,25 @@ def test_list_that_was_too_short_is_revised_under_the_same_uuid(desk: DeskMaker)
     assert (last.uuid, blamed[0].device, blamed[0].class_) == (first.uuid, missed, "fault.io.pciex.device-noresp")
     happen(one, event("tl.cto", ROOT, 2, payload={"tlp-target": missed}))
     assert len(cases(one)) == 1
+
+
+def uncounted(desk: Desk) -> int:
+    return desk.engine.statistics("pcie_diagnosis").get("unplaced", 0)
+
+
+def test_bit_errors_count_until_the_link_is_known_to_carry_flits(desk: DeskMaker) -> None:
+    one = desk()
+    found = []
+    for n, speed in enumerate((0x1045, 0x1046, 0x1046, 0x1045)):
+        status = event("x", DOWN_A, n, class_="ereport.io.pci.fabric", severity="info", payload={"pcie_link_status": speed})
+        happen(one, status, event("dl.btlp", CARD_A, n, severity="correctable"))
+        found.append(uncounted(one))
+    assert found == [0, 1, 2, 2]
+
+
+def test_errors_of_a_link_are_placed_on_the_fabric_of_now(desk: DeskMaker) -> None:
+    one = desk()
+    for n, (fabric, unplaced) in enumerate(((switch(), 0), (without_card_a(), 1), (switch(), 1))):
+        one.engine.topo(fabric)
+        happen(one, event("dl.btlp", DOWN_A, n, severity="correctable"))
+        assert uncounted(one) == unplaced

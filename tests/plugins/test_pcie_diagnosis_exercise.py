@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -206,3 +207,23 @@ def test_absence_at_a_function_that_cannot_say_so_means_nothing() -> None:
     assert space.tells(ROOT, "ereport.io.pciex.tl.mtlp") == 1.0
     assert space.tells(ROOT, "ereport.io.pciex.dpc.trig") == 0.0
     assert space.tells("0000:55:00.0", "ereport.io.pciex.tl.mtlp") == 0.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_asked_before_changes_no_verdict(seed: int) -> None:
+    draw, space = Random(seed), part("place").FabricSpace(switch())
+    used = part("exercise").Exercise(rules(), space)
+    pool = [
+        seen("tl.mtlp", DOWN_A, severity="fatal", requester=CARD_A),
+        seen("tl.cto", ROOT, requester=ROOT, target=CARD_B),
+        seen("tl.cto", ROOT),
+        seen("dl.sd", DOWN_A, severity="fatal"),
+        *(seen("tl.ptlp", device, requester=CARD_B) for device in (DOWN_B, UP, ROOT)),
+        msgspec.structs.replace(seen("rc.fe-msg", ROOT, severity="fatal"), context=True),
+    ]
+    asked: list[list[Seen]] = []
+    for turn in range(12):
+        drawn = draw.choice(asked) if asked and turn % 2 else draw.choices(pool, k=draw.randint(1, 6))
+        asked.append([msgspec.structs.replace(one, uuid=f"{turn}-{n}") for n, one in enumerate(drawn)])
+        weigh = draw.choice([None, {f"no-response:{CARD_B}": 2.0}])
+        assert used.verdicts(asked[-1], weigh) == part("exercise").Exercise(rules(), space).verdicts(asked[-1], weigh)
