@@ -35,6 +35,7 @@ SYSTEM_ERRORS = 0b111  # Root Control: System Error on Correctable, Non-Fatal, F
 BLOCKING_OPTIONS = {
     "pci=noaer": "switches AER off",
     "pci=nomsi": "switches MSI off, and AER with it",
+    "pci=nommconf": "hides extended configuration space on x86, and AER in it",
     "pcie_aspm=off": "keeps Linux from asking firmware for AER",
     "pcie_ports=compat": "keeps Linux from asking firmware for AER",
 }

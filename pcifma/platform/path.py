@@ -39,6 +39,7 @@ _QEMU_MODELS = frozenset({
     (0x8086, 0x5845), (0x8086, 0x7075), (0x8086, 0x0D93), (0x19E5, 0xA123), (0x19E5, 0xA128),
 })  # fmt: skip
 _REBOOT = "takes effect at the next boot"
+_CONVENTIONAL_SIZE = 256  # of configuration space without its extended part
 _NOISE = "a Function that reports may also flood the log"
 
 
@@ -250,6 +251,8 @@ def _native(case: Situation, port: Function, owner: Verdict) -> list[Reason]:
     found = []
     if owner.owner == "native" and not case.attached(port):
         found.append(_unattached(port))
+        if found[0].kind == "unread":
+            return found  # whoever serves what cannot be seen sets up its interrupt too
     interrupt = case.interrupts[port.bdf]
     found += list(interrupt.reasons)
     if interrupt.state is None and not interrupt.reasons:
@@ -263,6 +266,8 @@ def _native(case: Situation, port: Function, owner: Verdict) -> list[Reason]:
 
 
 def _unattached(port: Function) -> Reason:
+    if port.offset_of("ECAP_AER") is None and port.size <= _CONVENTIONAL_SIZE:
+        return Reason("unread", f"{port.bdf}: only 256 bytes can be read, and AER lies beyond", closed=False)
     if port.offset_of("ECAP_AER") is None:
         name = "Root Port" if port.dev_type == DevType.ROOT_PORT else "Event Collector"
         return Reason("no-aer", f"{port.bdf}: {name} without AER, which Linux cannot serve")

@@ -94,7 +94,7 @@ def test_rivals_are_named() -> None:
     [
         (("quiet", "pci=nomsi"), ("pci=nomsi",)),
         (("pci=realloc,noaer",), ("pci=realloc,noaer",)),
-        (("pcie_ports=native", "pci=nommconf"), ()),
+        (("pcie_ports=native", "pci=nocrs"), ()),
         (("pcie_aspm=off", "pci=nomsi"), ("pcie_aspm=off", "pci=nomsi")),
     ],
 )

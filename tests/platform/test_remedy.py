@@ -18,6 +18,14 @@ def test_option_comes_first_and_opens_all() -> None:
     assert steps(Server().option("pci=nomsi")) == [(["drop pci=nomsi from the kernel's command line"], 4)]
 
 
+def test_option_that_hides_aer_itself_is_dropped_too() -> None:
+    server = Server().option("pci=nommconf")
+    for image in server.images.values():
+        del image.data[256:]
+    assert steps(server)[0] == (["drop pci=nommconf from the kernel's command line"], 4)
+    assert not server.survey().advice.beyond
+
+
 def test_two_options_are_dropped_together() -> None:
     found = steps(Server().option("pci=nomsi pcie_aspm=off"))
     assert found == [(["drop pci=nomsi from the kernel's command line", "drop pcie_aspm=off from the kernel's command line"], 4)]
