@@ -9,16 +9,24 @@ import sys
 
 from pcifma.fmd.child.nursery import Nursery, Run
 
+# A fabric's id, plugin.yaml, and what plugins import most.
+_WANTED = (
+    "hashlib", "yaml", "pcifma.access.document", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "fnmatch",
+    "functools", "heapq", "inspect", "itertools", "json", "logging", "math", "operator", "pathlib", "queue", "random", "re", "select",
+    "statistics", "string", "struct", "subprocess", "tempfile", "textwrap", "threading", "traceback", "typing", "uuid", "encodings.ascii",
+    "encodings.latin_1", "encodings.idna",
+)  # fmt: skip
+
 
 def load(everything: bool) -> Run:
     """What a plugin's process does; with *everything*, what it loads later is loaded now."""
     from pcifma.fmd.child.main import run  # noqa: PLC0415 - in the nursery, when it is needed
 
     if everything:
-        import hashlib  # noqa: F401, PLC0415 - a fabric's id
+        from importlib import import_module  # noqa: PLC0415
 
-        import yaml  # noqa: F401, PLC0415 - plugin.yaml
-
+        for name in _WANTED:
+            import_module(name)
         from pcifma import plugin  # noqa: PLC0415 - what of it is imported when first asked for
 
         for name in plugin.__all__:

@@ -304,6 +304,18 @@ def check_readable(directory: Path) -> None:
         raise PluginError(f"{directory}: not readable for {who}: chmod -R o+rX {directory}, and let its parents be searched")
 
 
+def load(directory: Path, origin: loader.Origin) -> loader.Plugin:
+    """The plugin in *directory*, its code imported; PluginError that says what stands in the way."""
+    check_readable(directory)
+    try:
+        return loader.load(directory, origin)
+    except PluginError as err:
+        library = Path(os.__file__).parent
+        if "ModuleNotFoundError" in str(err) and not os.access(library, os.R_OK | os.X_OK):
+            raise PluginError(f"{err} (the interpreter's library, {library}, is closed to uid {os.geteuid()})") from err
+        raise
+
+
 def serve(line: Line) -> None:
     """Load, say so, then answer calls until the daemon closes the line."""
     runner: Runner | None = None
@@ -312,8 +324,7 @@ def serve(line: Line) -> None:
         try:
             if isinstance(what, message.Start):
                 confine(what.memory)
-                check_readable(Path(what.path))
-                runner = Runner(line, loader.load(Path(what.path), cast(loader.Origin, what.origin)))
+                runner = Runner(line, load(Path(what.path), cast(loader.Origin, what.origin)))
                 answer: message.Message = message.Ready()
             else:
                 assert runner is not None

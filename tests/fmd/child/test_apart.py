@@ -158,3 +158,18 @@ def test_system_that_has_no_user_to_spare_is_said_so(monkeypatch: pytest.MonkeyP
 
     assert shared.uid == nobody.pw_uid
     assert "plugins share the daemon's" in shared.note
+
+
+@needs_root
+def test_plugin_has_the_common_modules_whatever_its_user_can_reach(root: Path, tree: Sysfs) -> None:
+    configure(root, f"child: {{user: {other()}}}\n")
+    usual, odd = (plugin(root, name, "return ()") / "plugin.py" for name in ("usual", "odd"))
+    usual.write_text("import datetime, json, logging, re, subprocess, threading\n" + usual.read_text())
+    odd.write_text("import colorsys\n" + odd.read_text())
+    with daemon(root, "--source", str(tree.root)) as running:
+        rows = running.plugins()
+
+    assert rows["usual"]["status"] == "active"
+    account = pwd.getpwnam(other())
+    if not privilege.reachable(Path(os.__file__).parent, privilege.Identity(account.pw_uid, account.pw_gid), os.R_OK | os.X_OK):
+        assert f"is closed to uid {account.pw_uid}" in rows["odd"]["why"]
