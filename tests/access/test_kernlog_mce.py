@@ -35,6 +35,8 @@ def test_other_systems_and_programs_are_read_too() -> None:
         ("6", "17", "0x9c2040000000011b"),  # ras-mc-ctl
         ("32", "13", "0x8c00004200800090"),
         ("9", "1", "0x9c00000000000e0b"),  # what mcelog --ascii takes
+        ("16", "11", "0x8c000041000800c2"),  # rasdaemon, whose numbers are hexadecimal but for these
+        ("2", "21", "0xdc2040000400011b"),
     ]
     edac, inline, old, _, amd, bsd, esxi, *_ = found
     assert (edac["addr"], edac["misc"], edac["cpuid"], edac["socketid"]) == ("0x12345e000", "0x90000040004008c", "0x306e4", "1")
@@ -45,9 +47,10 @@ def test_other_systems_and_programs_are_read_too() -> None:
 
 
 def test_the_signature_proves_the_maker_and_the_program_names_the_unit() -> None:
-    *_, amd, intel, _ = (report.fields for report in only(BankText, sample("bank.log")))
+    *_, amd, intel, _, bridge, umc = (report.fields for report in only(BankText, sample("bank.log")))
     assert (amd["vendor"], amd["unit"]) == ("amd", "Unified Memory Controller")
     assert (intel["vendor"], intel["socketid"]) == ("intel", "1")
+    assert (bridge["vendor"], umc["vendor"], umc["unit"]) == ("intel", "amd", "Unified Memory Controller")
     assert with_vendor({"cpuid": "0x660"}) == {"cpuid": "0x660"}  # an Athlon, or a Pentium II
 
 

@@ -17,6 +17,8 @@ def test_each_form_has_count_label_and_address() -> None:
         (True, 1, "DIMM_A2", None),
         (True, 1, "DIMM_C1", 0x8_4992_3300),
         (False, 2, "DIMM_D1", 36130000128),
+        (True, 1, "DIMM_E1", 0x9_CE49_4080),
+        (False, 4, "DIMM_F1", None),
     ]
 
 

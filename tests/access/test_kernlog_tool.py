@@ -111,3 +111,12 @@ def test_windows_events_have_address_severity_and_what_registers_there_are() -> 
 
 def test_windows_event_with_an_impossible_address_is_none() -> None:
     assert not read("A fatal hardware error has occurred.\nBus:Device:Function: 0x0:0xFF:0x0\n")
+
+
+def test_rasdaemon_s_event_may_name_the_device_and_lack_its_colon() -> None:
+    text = (
+        "<...>-2 [125] .... 0.017661 aer_event 2026-03-27 17:34:44 +0800 0000:99:00.0 "
+        "(Intel Device 0b60 - vendor_id: 0x8086 device_id: 0xb60) "
+    )
+    (found,) = only(AerEvent, read(f"{text}Data Link Protocol Uncorrected (Non-Fatal)\n"))
+    assert (str(found.bdf), found.severity, found.status) == ("0000:99:00.0", "nonfatal", 0x10)

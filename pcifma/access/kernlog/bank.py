@@ -43,7 +43,9 @@ _ESXI = (
 )
 _RASDAEMON = re.compile(rf"\b(?P<name>bank|status|addr|misc|mcgcap|mcgstatus|cpu|cpuid|apicid|socketid|ipid|synd)= ?(?P<value>{_0X})\b")
 _RAS_CPU = re.compile(r", CPU (\d{1,5}),")
-_RAS_UNIT = re.compile(r", bank ([\w ,.()-]{2,60}) \(bank=")
+_RAS_TYPE = re.compile(r"cpu_type= ?([\w /.,()-]{2,60}?), cpu=")
+# An AMD bank by its unit; the number beside it is decimal, elsewhere hexadecimal.
+_RAS_UNIT = re.compile(r"(?:, bank |[+-]\d{4} )(?P<unit>[\w ,.()-]{2,60}) \(bank=(?P<bank>\d{1,3})\)")
 _COUNTED = frozenset({"cpu", "bank", "socketid"})
 
 
@@ -92,8 +94,12 @@ def _rasdaemon(text: str) -> dict[str, str]:
         return {}
     if match := _RAS_CPU.search(text):
         told.setdefault("cpu", match[1])
-    found = with_vendor({name: _number(name, value) for name, value in told.items()})
-    return found | {"unit": match[1]} if (match := _RAS_UNIT.search(text)) else found
+    found = {name: _number(name, value) for name, value in told.items()}
+    if match := _RAS_UNIT.search(text):
+        found |= match.groupdict()
+    if (match := _RAS_TYPE.search(text)) and "unknown" not in match[1].lower():
+        found["vendor"] = "amd" if "AMD" in match[1] else "intel"
+    return with_vendor(found)
 
 
 def _number(name: str, value: str) -> str:

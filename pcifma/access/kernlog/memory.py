@@ -26,9 +26,12 @@ _ROW = re.compile(
     r"\s{0,8}\d{1,12} \S{1,12} \S{1,12} (?:[+-]\d{4} )?(?P<count>\d{1,9}) (?P<side>\w{1,20}) error\(s\): (?P<what>.{1,100}?) at "
     r"(?P<label>.{1,160}?) location: (?P<detail>.{0,600})"
 )
-_FORMS = (_LINE, _OLD, _TRACE, _ROW)
-_PAGE = re.compile(r"page[: ]0x(?P<page>[0-9a-fA-F]{1,13}),? offset[: ]0x(?P<offset>[0-9a-fA-F]{1,8})")
-_ADDRESS = re.compile(r"addr(?:ess:| )(?P<address>0x[0-9a-fA-F]{1,16}|\d{1,20})")
+_SUMMARY = re.compile(
+    r"(?P<side>\w{1,20}) on DIMM Label\(s\): '(?P<label>[^']{0,160})' location: (?P<detail>\S{1,40}) errors: (?P<count>\d{1,9})"
+)
+_FORMS = (_LINE, _OLD, _TRACE, _ROW, _SUMMARY)
+_PAGE = re.compile(r"page(?:: ?| )0x(?P<page>[0-9a-fA-F]{1,13}),? offset(?:: ?| )0x(?P<offset>[0-9a-fA-F]{1,8})")
+_ADDRESS = re.compile(r"addr(?:ess: ?| )(?P<address>0x[0-9a-fA-F]{1,16}|\d{1,20})")
 # EDAC's words for a label that it does not have.
 _NOBODY = frozenset({"", "any memory", "unknown memory", "unknown label", "unknown", "any"})
 _CORRECTED = frozenset({"CE", "Corrected", "Info", "Info."})
@@ -58,7 +61,7 @@ def _report(line: Line, match: re.Match[str]) -> MemoryText:
         wall_ns=line.wall_ns,
         teller="edac",
         corrected=match["side"] in _CORRECTED,
-        what=_what((match["what"] or "").strip()),
+        what=_what((match.groupdict().get("what") or "").strip()),
         count=max(1, int(match.groupdict().get("count") or 1)),
         label="" if label.lower() in _NOBODY else label,
         address=_address(match["detail"]),

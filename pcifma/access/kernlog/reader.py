@@ -40,9 +40,9 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Eeh, ("EEH",)),
     (Freeze, ("EEH", "PHB#")),
     (Phb, ("PHB", "P7IOC")),
-    (Trace, ("aer_event:",)),
+    (Trace, ("aer_event",)),
     (Mce, ("Machine ", "_STATUS[", "mce_record:", "CPU ", "MCA: ", "MC:PCPU", " on cpu", "Bank ", "status=")),
-    (Memory, ("EDAC MC", "mc_event:", "error(s): ")),
+    (Memory, ("EDAC MC", "mc_event:", "error(s): ", "Label(s): ")),
     (Ras, ("error: ", "events", "errors")),
     (Esxi, ("error from ",)),
     (Whea, ("hardware error has occurred", "EventID")),
@@ -55,7 +55,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
 _WORDS = (
     "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
     "Machine Check", "Machine check", "_STATUS[", "mce_record:", "STATUS", "MCE", "MCA: ", "MC:PCPU", "CMCI on", "BANK ", "status=",
-    "Capabilities:", "EDAC MC", "mc_event:", "error(s): ",
+    "Capabilities:", "EDAC MC", "mc_event:", "(s): ",
     "hardware error has", "EventID",
     "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip

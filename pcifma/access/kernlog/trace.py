@@ -17,7 +17,7 @@ _EVENT = re.compile(
 )
 _HEADER = re.compile(r"(?:, )?TLP Header=(?P<header>Not available|\{(?P<words>[0-9a-fA-FxX, ]{1,200})\})?.{0,40}$")
 _RASDAEMON = re.compile(
-    rf"aer_event: {{1,20}}(?:\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}} )?(?P<bdf>{BDF}) (?:\([^)]{{0,200}}\) )?(?P<names>.{{0,600}}?) ?"
+    rf"aer_event:? {{1,20}}(?:\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}} )?(?P<bdf>{BDF}) (?:\([^)]{{0,200}}\) )?(?P<names>.{{0,600}}?) ?"
     r"(?P<severity>Uncorrected \((?:Non-)?Fatal\)|Corrected)$"
 )
 
@@ -32,7 +32,7 @@ class Trace:
         return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
-        if "aer_event:" not in line.text:
+        if "aer_event" not in line.text:
             return
         if match := _EVENT.search(line.text):
             yield _tracefs(line, match)
