@@ -114,11 +114,27 @@ _SAID: Mapping[str, Callable[[Mapping[str, str]], tuple[Whose] | tuple[Whose, Ma
 
 
 def snapshots(now: Snapshot, told: Sequence[Heard]) -> list[Snapshot]:
-    """*now* with what the kernel says laid over the registers, then one for each record that is about no register."""
+    """*now* with what the kernel says laid over the registers, then one for each record that is about no register, or of a severity
+    that other errors, which still stand, would seem to explain.
+    """
     if not told:
         return [now]
-    plain = [now._replace(words={}, facts={}, held_s={}, record=one.record) for one in told if not one.words]
-    return [now._replace(words=overlaid(now.target, now.words, told)), *plain]
+    apart = [one for one in told if not one.words or _is_hidden(now, one)]
+    plain = [
+        now._replace(words={(now.target, at): word for at, word in one.words.items()}, facts={}, held_s={}, record=one.record)
+        for one in apart
+    ]
+    return [now._replace(words=overlaid(now.target, now.words, [one for one in told if one not in apart])), *plain]
+
+
+def _is_hidden(now: Snapshot, one: Heard) -> bool:
+    return DEVICE_STATUS in one.words and bool(_of_severity(now, one))
+
+
+def _of_severity(now: Snapshot, one: Heard) -> int:
+    # The bits in the register of the severity that a record without a bit speaks of.
+    kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
+    return kept & (fatal if one.words[DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
 
 
 def overlaid(target: Target, words: Words, told: Sequence[Heard]) -> dict[tuple[Target, Location], int]:
@@ -243,14 +259,14 @@ class Ear:
         same, it is the same burst, whose messages are served one after the other. One without a bit speaks of what is new in the
         register.
         """
-        kept, fatal = now.word(_UE) or 0, now.word(_UE_SEVERITY) or 0
         awaited = {bit for bit, class_ in KEPT.items() if (identity, class_) in self._expected}
         seen = sum(1 << row.bit for row in standing if row.register == KEPT_REGISTER and row.bit not in awaited)
         found: list[Heard] = []
         burst = False
         for one in told:
             if DEVICE_STATUS in one.words:
-                bits = kept & ~seen & (fatal if one.words[DEVICE_STATUS] == 1 << _MESSAGE[_FATAL] else ~fatal)
+                bits = _of_severity(now, one) & ~seen
+                bits = bits & sum(1 << bit for bit in awaited) or bits
                 found.append(one._replace(words={_UE: bits}) if bits else one)
                 seen |= bits
                 continue

@@ -35,9 +35,9 @@ class Linux:
     counts: Counter[str]
     status: int = 0
 
-    def latch(self, bit: int) -> None:
+    def latch(self, bit: int, shadow: int = 2) -> None:
         self._put(UNCORRECTABLE, self._get(UNCORRECTABLE, 4) | 1 << bit, 4)
-        self._put(DEVICE_STATUS, self._get(DEVICE_STATUS, 2) | 2, 2)
+        self._put(DEVICE_STATUS, self._get(DEVICE_STATUS, 2) | shadow, 2)
 
     def serve(self) -> None:
         self.status = self._get(UNCORRECTABLE, 4)
@@ -49,6 +49,17 @@ class Linux:
         fields = {"dev_name": END, "status": f"{self.status:#x}", "severity": "0", "tlp_header_valid": "0"}
         if self.status:
             self.on.facts.records.append(Record("aer_event", fields, self.on.clock.boot_ns()))
+
+    def say_fatal(self) -> None:
+        fields = {"dev_name": END, "status": "0x0", "severity": "1", "tlp_header_valid": "0"}
+        self.on.facts.records.append(Record("aer_event", fields, self.on.clock.boot_ns()))
+
+    def wipe(self, bit: int) -> None:
+        self.status = 1 << bit
+        self.clear()
+
+    def answer(self, answers: int | None) -> None:
+        self.on.space(END).answers = answers
 
     def clear(self) -> None:
         self._put(UNCORRECTABLE, self._get(UNCORRECTABLE, 4) & ~self.status, 4)
@@ -94,13 +105,31 @@ def reset(draw: random.Random, on: Bench, of: Poller, begun: float) -> list[tupl
     """All ones for a while, and the fabric made anew meanwhile or afterwards."""
     ended = begun + draw.uniform(0, 4)
 
-    def ones(answers: int | None) -> None:
-        on.space(END).answers = answers
+    linux = Linux(on, Counter())
 
     def rebuild() -> None:
         of.update(update(on.machine, of.fabric, [Bdf.parse(END)]))
 
-    return [(begun, lambda: ones(0)), (draw.uniform(begun, ended + 2), rebuild), (ended, lambda: ones(None))]
+    return [(begun, partial(linux.answer, 0)), (draw.uniform(begun, ended + 2), rebuild), (ended, partial(linux.answer, None))]
+
+
+def played(draw: random.Random, on: Bench, of: Poller, todo: list[tuple[float, Callable[[], None]]]) -> Counter[str]:
+    """Let *todo* happen while *of* looks, now and then late; what it has told, by class."""
+    told: Counter[str] = Counter()
+    of.look()
+    end_s = max(at for at, _ in todo) + 70
+    at_s = 0.0
+    while at_s < end_s:
+        at_s += draw.choice((1.0, 1.0, 1.0, draw.uniform(1, 4)))
+        while todo and todo[0][0] <= at_s:
+            when, happen = todo.pop(0)
+            on.clock.wait_until(max(on.clock.boot_ns(), int(when * SECOND)))
+            happen()
+        on.clock.wait_until(int(at_s * SECOND))
+        for event in of.look().ereports:
+            if event.class_.startswith("ereport.io.pciex."):
+                told[event.class_.removeprefix("ereport.io.pciex.")] += event.count
+    return told
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -108,19 +137,33 @@ def test_each_error_is_told_once_however_its_service_and_the_looks_fall(block: i
     for seed in range(block * 25, block * 25 + 25):
         draw = random.Random(seed)
         on, of = booted()
-        told: Counter[str] = Counter()
-        todo = happenings(draw, Linux(on, Counter()), of)
-        of.look()
-        end_s = max(at for at, _ in todo) + 70
-        at_s = 0.0
-        while at_s < end_s:
-            at_s += draw.choice((1.0, 1.0, 1.0, draw.uniform(1, 4)))
-            while todo and todo[0][0] <= at_s:
-                when, happen = todo.pop(0)
-                on.clock.wait_until(max(on.clock.boot_ns(), int(when * SECOND)))
-                happen()
-            on.clock.wait_until(int(at_s * SECOND))
-            for event in of.look().ereports:
-                if event.class_.startswith("ereport.io.pciex.") and not event.class_.endswith("fabric"):
-                    told[event.class_.removeprefix("ereport.io.pciex.")] += event.count
+        told = played(draw, on, of, happenings(draw, Linux(on, Counter()), of))
         assert told == dict.fromkeys((leaf for _, leaf in ERRORS.values()), 1), f"seed {seed}"
+
+
+def fatal_happenings(draw: random.Random, linux: Linux) -> list[tuple[float, Callable[[], None]]]:
+    """Fatal errors, whose link Linux resets without a look at the registers: they show the bit afterwards, or have been wiped too."""
+    found: list[tuple[float, Callable[[], None]]] = []
+    at = 2.0
+    for bit in draw.sample(list(ERRORS), len(ERRORS)):
+        at += draw.uniform(3, 12)
+        said = at + draw.choice((0.0, draw.uniform(0, 2)))
+        begun = said + draw.uniform(0, 0.2)
+        ended = begun + draw.choice((0.0, draw.uniform(0, 4)))
+        found += [(at, partial(linux.latch, bit, 4)), (said, linux.say_fatal), (begun, partial(linux.answer, 0))]
+        if draw.random() < 0.5:
+            found.append((ended, partial(linux.wipe, bit)))
+        found.append((ended, partial(linux.answer, None)))
+        at = ended
+    return sorted(found, key=lambda one: one[0])
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_each_fatal_error_is_told_once_by_its_name_or_as_fatal(block: int) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        draw = random.Random(seed)
+        on, of = booted()
+        on.space(END).put(UNCORRECTABLE + 8, sum(1 << bit for bit in ERRORS), 4)
+        told = played(draw, on, of, fatal_happenings(draw, Linux(on, Counter())))
+        assert told.total() == len(ERRORS), f"seed {seed}: {told}"
+        assert set(told) <= {"fatal", *(leaf for _, leaf in ERRORS.values())}
