@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import product
+from .error import LabError
 from .initramfs import GUEST
 from .machine import Machine
 
-CONFIG = "user: root\ngroup: root\npoll:\n  fast_interval: 1s\n"
+CONFIG = "user: root\ngroup: root\npoll:\n  interval: 1s\n"
 Step = list[Any]  # as guest/registers.py takes it: a verb, then words and numbers
 
 
@@ -41,7 +42,10 @@ class Daemon:
         place = f"{self.root}/etc/pcifma"
         machine.check(f"rm -rf {self.root}; mkdir -p {place}; cp /lab/pcifma.yaml {place}; chmod -R go-w {self.root}")
         machine.run(f"{product.PROGRAM} fmd --root {self.root} >/lab/{self.log.name} 2>&1 &")
-        self.looked(1)
+        try:
+            self.looked(1)
+        except LabError as error:
+            raise LabError(f"{error}\n{self.log.read_text(errors='replace')}") from error
 
     def __enter__(self) -> Daemon:
         return self
