@@ -28,7 +28,7 @@ Outcome = Literal["convict", "watch", "silent"]
 ECHO_S = 60.0
 CONTAINED = "ereport.io.pciex.dpc.trig"
 ROOT_COMPLEX = "ereport.io.pciex.rc."
-# Who is less certain than so many percent is not pulled in the night.
+# Who is less certain than so many percent is not pulled in the night; and is watched rather than convicted of what software survived.
 PAGED = 25
 MENDED = frozenset({"repaired", "replaced"})
 
@@ -152,7 +152,11 @@ class Convictions:
         if earlier is not None and self._docket.candidates(earlier) & verdict.candidates:
             return earlier
         best = verdict.best
-        return self._docket.of(key) or self._docket.naming((best.fault.class_, best.part))
+        known = self._docket.of(key) or self._docket.naming((best.fault.class_, best.part))
+        if known is None and verdict.rest:
+            # Of many that it may be, one is known to do so.
+            known = next((case for pair in sorted(verdict.candidates) if (case := self._docket.first_of(pair)) is not None), None)
+        return known
 
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
@@ -173,7 +177,7 @@ class Convictions:
             return "convict"
         if repeated and self._docket.of(key) is not None:
             return "watch"
-        if self._services.serd(key, threshold.n, threshold.t_s).record(events[-1]):
+        if self._services.serd(key, threshold.n, threshold.t_s).record(events[-1]) and verdict.suspects[0][1] >= PAGED:
             return "convict"
         return threshold.below
 

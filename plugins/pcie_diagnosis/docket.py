@@ -112,6 +112,12 @@ class Docket:
     def _unlisted(self, case: Case) -> frozenset[tuple[str, str]]:
         return self.candidates(case) - self.suspects(case)
 
+    def first_of(self, pair: tuple[str, str]) -> Case | None:
+        """The open case that blames *pair*, class and device, before all others."""
+        case = self._blamed.get(pair)
+        listed = self.chain(case).get("suspects", ()) if case is not None and case.state in _OPEN else ()
+        return case if listed and (str(listed[0]["class"]), str(listed[0]["device"])) == pair else None
+
     def naming(self, pair: tuple[str, str]) -> Case | None:
         """The open case that has *pair*, class and device, among its candidates, listed or not."""
         for known in (self._blamed, self._wide):

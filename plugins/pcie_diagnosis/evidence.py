@@ -16,6 +16,8 @@ LINK_ERRORS = "ereport.io.pciex.pl.errors"
 SURPRISE_DOWN = "ereport.io.pciex.dl.sd"
 _PRESENT = 1 << 6  # Slot Status, Presence Detect State (7.5.3.11)
 ACS_VIOLATION = "ereport.io.pciex.tl.acsv"
+# What is logged of these is a request, never a completion.
+_OF_REQUESTS = frozenset(f"ereport.io.pciex.tl.{leaf}" for leaf in ("cto", "ur", "ca"))
 _PARTS = {f"tlp-{part}": part for part in ("requester", "completer", "target")}
 # Max_Payload_Size in bytes is 128 << Device Control 7:5 (PCIe Base Spec 7.5.3.4).
 _MPS_UNIT = 128
@@ -58,6 +60,9 @@ def seen(event: Ereport, fabric: Fabric, device_control: int | None = None, slot
 def _named(event: Ereport) -> dict[str, str]:
     payload = event.payload
     named = {part: str(payload[key]) for key, part in _PARTS.items() if key in payload}
+    if "completer" in named:
+        # Who waits for a completion has not sent it. Of these classes a request is logged: a record of several errors has but one log.
+        return {} if event.class_ in _OF_REQUESTS else {"completer": named["completer"]}
     source = payload.get("source-id")
     if payload.get("source-valid") and isinstance(source, int) and "requester" not in named:
         named["source"] = named["requester"] = str(Bdf.from_requester_id(_segment(event), source))

@@ -250,7 +250,7 @@ class Exercise:
         if named is None:
             return 0.0 if symptom.at == "anywhere" else symptom.p * UNNAMED
         # What a part says itself of another one below it is passed on by nobody.
-        passed_on = PASSED_ON if symptom.at != "self" and named in names.below else 0.0
+        passed_on = PASSED_ON if one.device != part and named in names.below else 0.0
         return symptom.p * (1.0 if named in names.self else passed_on)
 
     def _explained(self, symptoms: Sequence[Symptom], part: str, one: Seen, names: Names) -> tuple[float, Symptom | None]:

@@ -227,3 +227,10 @@ def test_what_was_asked_before_changes_no_verdict(seed: int) -> None:
         asked.append([msgspec.structs.replace(one, uuid=f"{turn}-{n}") for n, one in enumerate(drawn)])
         weigh = draw.choice([None, {f"no-response:{CARD_B}": 2.0}])
         assert used.verdicts(asked[-1], weigh) == part("exercise").Exercise(rules(), space).verdicts(asked[-1], weigh)
+
+
+def test_log_of_a_completion_names_nobody_of_a_time_out() -> None:
+    payload = {"tlp-requester": "0000:00:00.0", "tlp-completer": CARD_B}
+    for leaf, names in (("cto", {}), ("uc", {"completer": CARD_B})):
+        event = msgspec.structs.replace(ereport(device=ROOT, payload=payload), class_=f"ereport.io.pciex.tl.{leaf}")
+        assert part("evidence").seen(event, switch()).named == names
