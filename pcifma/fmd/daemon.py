@@ -25,6 +25,7 @@ from pcifma.fabric.fabric import Fabric
 from pcifma.fmd.acknowledge import Acknowledger, Outcome
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.offspring import OFFSPRING
+from pcifma.fmd.child.public import Public
 from pcifma.fmd.config import Config
 from pcifma.fmd.consent import Consent
 from pcifma.fmd.deadline import Readers
@@ -34,6 +35,7 @@ from pcifma.fmd.engine.own import Author
 from pcifma.fmd.hotplug import functions
 from pcifma.fmd.house import House
 from pcifma.fmd.keeper.client import KeeperClient
+from pcifma.fmd.keeper.message import FACTS
 from pcifma.fmd.log.batch import Batch
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.retention import Limits
@@ -101,7 +103,7 @@ class Daemon:
         self.clock = setup.machine.clock
         self.started_ns = self.clock.wall_ns()
         self.author = Author(self.clock, host=setup.machine.name, boot=setup.machine.boot)
-        self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery), loop, say)
+        self.roster = Roster(Where(setup.config, setup.paths, setup.trusted, setup.nursery, public(setup)), loop, say)
         self.programs = Programs(loop)
         self.responder = Responder(loop, setup.retirer)
         self.consent = Consent(setup.machine)
@@ -376,6 +378,11 @@ class Daemon:
             self.roster.close()
             if running is not None:
                 running.log.close()
+
+
+def public(setup: Setup) -> Public | None:
+    """What of this host third-party plugins may see; None where it is none that lives."""
+    return Public.beside(setup.paths.own, FACTS) if setup.machine.kind == "live" else None
 
 
 def limits_of(config: Config) -> Limits:

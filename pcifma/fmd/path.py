@@ -32,6 +32,11 @@ class Paths:
         return self.root / "etc/pcifma/slots.yaml"
 
     @property
+    def own(self) -> tuple[Path, ...]:
+        """The directories that all of these are in."""
+        return self.state, self.runtime, self.config_dir.parent
+
+    @property
     def plugins(self) -> Path:
         """The site's plugin directory, one directory a plugin."""
         return self.root / "etc/pcifma/plugins"

@@ -18,6 +18,7 @@ from pcifma.fmd import config as configuration
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.plugin import ChildPlugin
 from pcifma.fmd.child.process import Limits
+from pcifma.fmd.child.public import Public
 from pcifma.fmd.config import Config
 from pcifma.fmd.engine.engine import Engine
 from pcifma.fmd.engine.module import Registration
@@ -29,8 +30,6 @@ from pcifma.plugin.manifest import Manifest
 from pcifma.poll.poller import Poller
 
 Status = Literal["active", "failed", "loading"]
-
-
 # Listening that costs those whom it watches something: only where the setting says so.
 _ASKED_FOR = {HYPERCALL: "xpv.listen"}
 
@@ -125,12 +124,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where plugins are found, who may own their directories, and where processes for them come from (None: from nowhere)."""
+    """Where plugins are found, who may own their directories, where processes for them come from, what those may see of this host."""
 
     config: Config
     paths: Paths
     trusted: frozenset[int]
     nursery: Nursery | None
+    public: Public | None = None
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class Roster:
     """Loads candidates into *poller* and *engine*."""
 
     def __init__(self, where: Where, loop: Loop, say: Callable[[str], None]) -> None:
-        self._config, self._paths, self._trusted, self._nursery = where.config, where.paths, where.trusted, where.nursery
+        self._config, self._paths, self._trusted, self._where = where.config, where.paths, where.trusted, where
         self._loop, self._say = loop, say
         self._held: dict[str, _Held] = {}
         self._poller: Poller | None = None
@@ -342,9 +342,10 @@ class Roster:
         configuration.fail(configuration.properties(self._config, candidate.manifest)[1])
         if candidate.origin == "built-in":
             return loader.load(candidate.path, candidate.origin)
-        if self._nursery is None:
+        nursery, public, place = self._where.nursery, self._where.public, (candidate.path, candidate.origin)
+        if nursery is None:
             raise PluginError(f"plugin {candidate.name}: no process can be started for it here")
-        return ChildPlugin.start(candidate.manifest, (candidate.path, candidate.origin), self._nursery, _limits(self._config))
+        return ChildPlugin.start(candidate.manifest, place, nursery, _limits(self._config), public=public)
 
     def _hold(self, held: _Held, plugin: loader.Plugin | ChildPlugin) -> None:
         held.plugin = plugin

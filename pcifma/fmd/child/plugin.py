@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pcifma.access.seam import Host
+from pcifma.errors import PluginError
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.line import encode
@@ -16,6 +17,7 @@ from pcifma.fmd.child import message
 from pcifma.fmd.child.desk import Desk
 from pcifma.fmd.child.nursery import Nursery
 from pcifma.fmd.child.process import Child, Limits
+from pcifma.fmd.child.public import WHY, Public, PublicHost
 from pcifma.plugin.loader import Registered
 from pcifma.plugin.manifest import Manifest
 from pcifma.plugin.module import Module, Services, Source
@@ -27,12 +29,18 @@ Foreign = Literal["directory", "entry-point"]
 class ChildSource:
     """Source, called in its process."""
 
-    def __init__(self, child: Child) -> None:
-        self._child = child
+    def __init__(self, child: Child, public: Public | None) -> None:
+        self._child, self._public = child, public
 
     def watches(self, fabric: Fabric, host: Host) -> Iterable[Watch]:
         """As Source.watches; PluginError."""
-        return self._child.call(message.Watches(message.Tree.of(fabric)), message.Watched, Desk(host)).watches
+        seen = host if self._public is None else PublicHost(host, self._public)
+        found = self._child.call(message.Watches(message.Tree.of(fabric)), message.Watched, Desk(seen)).watches
+        if self._public is not None:
+            for fact in dict.fromkeys(fact for watch in found for fact in watch.facts):
+                if not self._public.allows_fact(fact):
+                    raise PluginError(f"fact {fact}: {WHY}")
+        return found
 
     def normalise(self, now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         """As Source.normalise; PluginError."""
@@ -42,9 +50,9 @@ class ChildSource:
 class ChildModule:
     """Module, called in its process."""
 
-    def __init__(self, child: Child, services: Services) -> None:
+    def __init__(self, child: Child, services: Services, public: Public | None) -> None:
         self._child, self._services = child, services
-        self._desk = Desk(services=services)
+        self._desk = Desk(None if public is None else PublicHost(services.host, public), services)
         opened = message.Open(dict(services.properties), message.Tree.of(services.fabric), services.now_ns())
         child.call(opened, message.Done, self._desk)
 
@@ -74,22 +82,25 @@ class ChildModule:
 
 @dataclass(frozen=True, slots=True)
 class ChildPlugin(Registered):
-    """Stands where a loader.Plugin stands; *child* is its process."""
+    """Stands where a loader.Plugin stands; *child* is its process, *public* what of this host it may see (None: a recording, all)."""
 
     manifest: Manifest
     origin: Foreign
     path: Path
     child: Child
+    public: Public | None = None
 
     @classmethod
-    def start(cls, manifest: Manifest, place: tuple[Path, Foreign], nursery: Nursery, limits: Limits) -> ChildPlugin:
+    def start(
+        cls, manifest: Manifest, place: tuple[Path, Foreign], nursery: Nursery, limits: Limits, *, public: Public | None = None
+    ) -> ChildPlugin:
         """Start its process; PluginError if it does not get ready."""
         child = Child.start(manifest.name, place, nursery, limits)
-        return cls(manifest, place[1], place[0], child)
+        return cls(manifest, place[1], place[0], child, public)
 
     def _source(self) -> Source:
-        return ChildSource(self.child)
+        return ChildSource(self.child, self.public)
 
     def open(self, services: Services) -> Module:
         """Start a module plugin with its *services*."""
-        return ChildModule(self.child, services)
+        return ChildModule(self.child, services, self.public)

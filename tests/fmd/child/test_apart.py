@@ -112,6 +112,32 @@ def test_plugin_gets_at_nothing_of_the_daemon_keeper_or_nursery(root: Path, tree
     assert children == {"running": 1, "uid": account.pw_uid, "apart": True, "note": ""}
 
 
+ASKING = """
+def open(services):
+    said = {}
+    for path in PATHS:
+        try: said[path[-40:]] = repr(services.host.read(path))[:60]
+        except Exception as err: said[path[-40:]] = type(err).__name__
+    services.post(Finding('ereport.asked', Evidence(HOST, 'x', 0), 'info', said))
+    return M(services)
+"""
+
+
+@needs_root
+def test_plugin_cannot_have_the_daemon_read_its_own_files(root: Path) -> None:
+    configure(root, f"child: {{user: {other()}, deadline: 20s}}\n")
+    path = plugin(root, "asking", "pass", kind="module")
+    own = ("var/lib/pcifma/log.db", "etc/pcifma/pcifma.yaml", "run/pcifma/fmd.lock")
+    wanted = [*(f"{root}/{name}" for name in own), "/proc/self/environ", *(f"/proc/self/fd/{n}" for n in range(3, 30)), "/proc/cmdline"]
+    code = (path / "plugin.py").read_text().partition("def open")[0]
+    (path / "plugin.py").write_text(f"{code}PATHS = {wanted!r}\n{ASKING}")
+    with daemon(root) as running:
+        running.until(lambda: "ereport.asked" in running.classes(), "the answers")
+        events = [logged.event for logged in running.log().events(0, 10_000)]
+    event = next(e for e in events if isinstance(e, Ereport) and e.class_ == "ereport.asked")
+    assert [name for name, what in event.payload.items() if name.startswith("/") and what != "None"] == ["/proc/cmdline"]
+
+
 @needs_root
 def test_plugin_that_its_user_cannot_read_is_refused_with_the_remedy(root: Path, tree: Sysfs) -> None:
     configure(root, f"child: {{user: {other()}}}\n")
