@@ -19,7 +19,10 @@ _UNKNOWN_ID = (0xFFFF, 0xFFFF)
 _INDENT = " " * (MARGIN + 2)
 _PROCESSOR, _MEMORY = "ereport.cpu.", "ereport.memory."
 _NO_FUNCTIONS = (_PROCESSOR, _MEMORY)
-_PLACES = {"address": "physical address 0x", "label": "", "unit": "", "chip": "socket ", "channel": "channel ", "dimm": "DIMM "}
+_PLACES = {
+    "address": "physical address 0x", "reporter": "PCI Function ", "label": "", "unit": "",
+    "chip": "socket ", "channel": "channel ", "dimm": "DIMM ",
+}  # fmt: skip
 
 
 @dataclass(slots=True)

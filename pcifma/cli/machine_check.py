@@ -49,12 +49,16 @@ class Bank:
         vendor = {"vendor": self.vendor} if self.vendor else {}
         return BankText(line=0, fields={"cpu": "0", "bank": str(self.bank), **fields, **vendor})
 
+    @property
+    def _is_io(self) -> bool:
+        return error_code(self.words.get("status", 0) & 0xFFFF).row.kind == "io"
+
     def rows(self) -> Iterator[tuple[str, Register]]:
         """The row of each word."""
         amd = self.vendor == "amd"
         known = {
             "status": mca.status_of("amd" if amd else "intel", self.words.get("mcgcap")),
-            "misc": mca.MISC_AMD if amd else mca.MISC_INTEL,
+            "misc": mca.MISC_AMD if amd else mca.MISC_IO if self._is_io else mca.MISC_INTEL,
             "mcgcap": mca.MCG_CAP_ROW,
             "mcgstatus": mca.MCG_STATUS_ROW,
             "ipid": mca.IPID,
@@ -117,6 +121,8 @@ def sheet(bank: Bank, events: Sequence[Ereport]) -> Iterator[str]:
         yield f"{_INDENT}{payload['compound_errorname']}  SDM {error_code(bank.words['status'] & 0xFFFF).row.section}"
         if "address" in payload:
             yield f"{_INDENT}at physical address 0x{payload['address']}, bits from {payload['address-lsb']} on"
+        if "reporter" in payload:
+            yield f"{_INDENT}reported by PCI Function {payload['reporter']}"
     if "status" in bank.words and not bank.words["status"] & _VALID:
         yield line("OK", "no error: its Valid bit (63) is clear, and then the rest means nothing")
     shown: Register | None = None

@@ -107,6 +107,15 @@ MISC_INTEL = Register(
     ),
     section="SDM 15.3.2.4",
 )  # fmt: skip
+# SDM 15.3.2.4, IOMCA: with MCA error code 0x0E0B. What a Root Port reported comes to the processor as a machine check of that name.
+MISC_IO = Register(
+    BANK_0 + MISC, 8, "ia32_mci_misc", "IA32_MCi_MISC",
+    (
+        Field(39, 32, "segment_number", "PCI Express Segment Number"),
+        Field(31, 16, "requester_id", "PCI Express Requester ID"),
+    ),
+    section="SDM 15.3.2.4",
+)  # fmt: skip
 MISC_AMD = Register(
     BANK_0 + MISC, 8, "mca_misc0", "MCA_MISC0",
     (

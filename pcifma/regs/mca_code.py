@@ -50,8 +50,9 @@ CODES = (
     CodeRow(_EXACT, 0x0005, "internal", "Internal Parity Error", "INTERNAL_PARITY", "internal_parity", "15.9.1", _NONE),
     CodeRow(_EXACT, 0x0006, "smm", "SMM Handler Code Access Violation", "SMM_CODE_VIOLATION", "unknown", "15.9.1", _NONE),
     CodeRow(_EXACT, 0x0400, "internal", "Internal Timer Error", "INTERNAL_TIMER", "internal_timer", "15.9.1", _NONE),
-    # 0x0E0B has the form of a bus error, and another meaning.
+    # 0x0E0B, filtered or not, has the form of a bus error, and another meaning.
     CodeRow(_EXACT, 0x0E0B, "io", "I/O Error", "IO", "io", "15.9.1", _NONE),
+    CodeRow(_EXACT, 0x1E0B, "io", "I/O Error", "IO", "io", "15.9.1", _NONE),
     CodeRow(0xFC00, 0x0400, "internal", "Internal Unclassified", "INTERNAL_UNCLASSIFIED", "internal_unclassified", "15.9.1", _NONE),
     CodeRow(
         0xEFFC, 0x000C, "cache", "Generic Cache Hierarchy", "GCACHE{LL}_ERR", "{ll}cache", "15.9.2", {"LL": (1, 0)}, suffixed=True

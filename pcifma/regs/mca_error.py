@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pcifma.regs.mca import STATUS_AMD, Vendor, status_of
+from pcifma.regs.bdf import Bdf
+from pcifma.regs.mca import MISC_IO, STATUS_AMD, Vendor, status_of
 from pcifma.regs.mca_code import ErrorCode, error_code
 from pcifma.regs.smca import DRAM_ECC, BankType, bank_type, unit_titled
 from pcifma.regs.table import Register
@@ -152,6 +153,12 @@ class MachineCheck:
         if self.origin.vendor == "amd" and self._is_dram():
             return "DRAM ECC Error"
         return f"{unit.title} Error" if unit is not None and self._unit_leaf() else self.code.row.title
+
+    def reporter(self, misc: int | None) -> Bdf | None:
+        """The PCI Express Function that an I/O error was reported by, as a rule a Root Port; None where *misc* does not say."""
+        if misc is None or self.origin.vendor == "amd" or self.code.row.kind != "io" or not self.status & MISCV:
+            return None
+        return Bdf.from_requester_id(MISC_IO.get("segment_number", misc), MISC_IO.get("requester_id", misc))
 
     def _unit_leaf(self) -> str:
         unit = self.unit if self.origin.vendor == "amd" else None

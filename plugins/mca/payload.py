@@ -56,11 +56,9 @@ def _ours(one: Told) -> Iterator[tuple[str, PayloadValue]]:
         yield "address-lsb", place[1]
     if check.count is not None:
         yield "corrected-count", check.count
-    if ".quickpath.mem_" in check.class_ and check.status >> 59 & 1 and (misc := one.number("misc")) is not None:
-        yield "dimm", misc >> 16 & 3  # of Xeon 5500 and 5600 (SDM 3B, "Intel IMC MC Error Codes for IA32_MCi_MISC")
-        yield "channel", misc >> 18 & 3 if check.code.channel is None else check.code.channel
-    elif check.code.channel is not None:
-        yield "channel", check.code.channel
+    yield from _module(one, check)
+    if (reporter := check.reporter(one.number("misc"))) is not None:
+        yield "reporter", str(reporter)
     if check.code.level is not None:
         yield "level", check.code.level
     if check.code.filtered:
@@ -75,6 +73,14 @@ def _ours(one: Told) -> Iterator[tuple[str, PayloadValue]]:
     for name, key in _TEXTS.items():
         if text := one.fields.get(name, ""):
             yield key, text[:_TEXT_LIMIT]
+
+
+def _module(one: Told, check: MachineCheck) -> Iterator[tuple[str, PayloadValue]]:
+    if ".quickpath.mem_" in check.class_ and check.status >> 59 & 1 and (misc := one.number("misc")) is not None:
+        yield "dimm", misc >> 16 & 3  # of Xeon 5500 and 5600 (SDM 3B, "Intel IMC MC Error Codes for IA32_MCi_MISC")
+        yield "channel", misc >> 18 & 3 if check.code.channel is None else check.code.channel
+    elif check.code.channel is not None:
+        yield "channel", check.code.channel
 
 
 def _scalable(one: Told, check: MachineCheck) -> Iterator[tuple[str, PayloadValue]]:

@@ -59,3 +59,17 @@ def test_lines_that_speak_of_errors_in_no_known_form_are_named(tmp_path: Path) -
     with open_log(str(log)) as opened:
         assert not list(opened.reports())
         assert opened.speaks_of_errors() == (2, 4)
+
+
+def test_drivers_iommus_and_nmis_speak_of_errors_too(tmp_path: Path) -> None:
+    log = tmp_path / "kern.log"
+    log.write_text(
+        "NVRM: Xid (PCI:0000:02:00): 79, GPU has fallen off the bus.\n"
+        "nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10\n"
+        "nvme nvme0: 8/0/0 default/read/poll queues\n"
+        "DMAR: VT-d detected Invalidation Time-out Error: SID 0\n"
+        "NMI: PCI system error (SERR) for reason b1 on CPU 0.\n"
+    )
+    with open_log(str(log)) as opened:
+        assert not list(opened.reports())
+        assert opened.speaks_of_errors() == (1, 2, 4, 5)

@@ -109,6 +109,14 @@ def test_windows_events_have_address_severity_and_what_registers_there_are() -> 
     assert {one.teller for one in found} == {"whea"}
 
 
+def test_windows_event_may_be_told_by_its_number_alone() -> None:
+    text = "Event 17, WHEA-Logger\nBus: Device:Function: 0x0:0x3:0x0\nVendor ID:Device ID: 0x8086:0xd138\n"
+    (found,) = only(BriefError, read(text))
+    assert (str(found.bdf), found.severity, found.vendor) == ("0000:00:03.0", "correctable", 0x8086)
+    (found,) = only(BriefError, read("Event ID: 16\nBus:Device:Function: 0x0:0x1c:0x5\n"))
+    assert (str(found.bdf), found.severity) == ("0000:00:1c.5", "fatal")
+
+
 def test_windows_event_with_an_impossible_address_is_none() -> None:
     assert not read("A fatal hardware error has occurred.\nBus:Device:Function: 0x0:0xFF:0x0\n")
 

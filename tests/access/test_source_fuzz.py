@@ -43,7 +43,8 @@ def read_capture(data: bytes) -> None:
     """Every byte that a capture gives stands in its text, in a row at that offset."""
     found = parse_capture(data, "a")
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
-    digits = re.sub(r"[^0-9a-f:]+", "", text.lower())
+    plain = re.sub(r"\x1b\[\d*m", "", text)  # a terminal's colours may stand within a wrapped row
+    digits = re.sub(r"[^0-9a-f:]+", "", plain.lower())
     for space in found.configs.values():
         for offset, row in space.rows().items():
             if len(row) == 16:

@@ -294,6 +294,15 @@ def test_a_machine_check_with_its_capabilities_and_address(decode: Decode) -> No
     assert (event["payload"]["bank_number"], trailer["ereports"]) == (8, 1)
 
 
+def test_an_io_machine_check_names_the_function_that_reported_it(decode: Decode) -> None:
+    done = decode("mci_status=bb80000000000e0b", "mci_misc=10100000")
+    text = done.stdout.decode()
+    assert done.returncode == 1
+    assert "reported by PCI Function 0000:10:02.0" in text and "PCI Express Requester ID" in text and "unknown" not in text
+    out = piped("--log", "-", stdin=b"2026-03-30T23:16:22Z cpu5:2097)MCA: 191: UC Excp G5 B6 Sbb80000000000e0b A0 M10100000 P0/0 I/O\n")
+    assert b"at PCI Function 0000:10:02.0" in out.stdout
+
+
 def test_a_status_that_is_not_valid_is_no_error(decode: Decode) -> None:
     done = decode("mci_status", "0x1c00000000010151")
     assert done.returncode == 0 and "no error" in done.stdout.decode()

@@ -71,6 +71,7 @@ def test_no_word_raises(status: int, ipid: int, origin: Origin, bank: int) -> No
         (0x0401, "INTERNAL_UNCLASSIFIED", "internal_unclassified"),
         (0x07FF, "INTERNAL_UNCLASSIFIED", "internal_unclassified"),
         (0x0E0B, "IO", "io"),
+        (0x1E0B, "IO", "io"),
         (0x000F, "GCACHELG_ERR", "cache"),
         (0x000D, "GCACHEL1_ERR", "l1cache"),
         (0x0015, "DTLBL1_ERR", "l1dtlb"),
@@ -94,6 +95,14 @@ def test_no_word_raises(status: int, ipid: int, origin: Origin, bank: int) -> No
 def test_codes_read_as_the_manual_says(word: int, name: str, leaf: str) -> None:
     found = error_code(word)
     assert (found.name, found.leaf) == (name, leaf)
+
+
+def test_an_io_error_names_the_function_that_reported_it() -> None:
+    misc = 0x02_1A18_0086  # segment 2, requester 1a:03.0
+    assert str(check(UC | PCC | MISCV | 0x0E0B, Origin("intel")).reporter(misc)) == "0002:1a:03.0"
+    assert check(UC | PCC | 0x0E0B, Origin("intel")).reporter(misc) is None  # MISC is not valid
+    assert check(UC | MISCV | 0x0E0B, Origin("amd")).reporter(misc) is None
+    assert check(UC | MISCV | 0x080B, Origin("intel")).reporter(misc) is None
 
 
 def test_uncorrected_caches_have_a_leaf_of_their_own_and_memory_has_not() -> None:

@@ -45,7 +45,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Memory, ("EDAC MC", "mc_event:", "error(s): ", "Label(s): ")),
     (Ras, ("error: ", "events", "errors")),
     (Esxi, ("error from ",)),
-    (Whea, ("hardware error has occurred", "EventID")),
+    (Whea, ("hardware error has occurred", "EventID", "Event ID", "Event 1")),
     (Fma, ("-800", "ereport.", "MSG-ID")),
     (Pciconf, ("@pci", "cap ", "PCI", "atal =", "Corrected =")),
     (Lspci, (": ", ":\t")),
@@ -56,7 +56,7 @@ _WORDS = (
     "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
     "Machine Check", "Machine check", "_STATUS[", "mce_record:", "STATUS", "MCE", "MCA: ", "MC:PCPU", "CMCI on", "BANK ", "status=",
     "Capabilities:", "EDAC MC", "mc_event:", "(s): ",
-    "hardware error has", "EventID",
+    "hardware error has", "EventID", "Event ID", "Event 1",
     "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip
 _DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")

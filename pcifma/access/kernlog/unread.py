@@ -1,4 +1,6 @@
-"""Lines that speak of hardware errors. Where a log has some, and no report that a grammar knows, it is not a log without errors."""
+"""Lines that speak of hardware errors, be it a driver, an IOMMU or an NMI that tells. Where a log has some, and no report that a grammar
+knows, it is not a log without errors.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ from pcifma.access.kernlog.line import lines
 _SPEAKS = re.compile(
     r"PCI-?[eE] Bus Error|error status/mask|aer_status|AER: .{0,40}error|containment event, |EEH: .{0,40}(?:Frozen|Fenced|error)"
     r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred"
+    r"|fallen off the bus|CSTS=0xffffffff|[Dd]evice inaccessible|Invalidation Time-?out|Completion-Wait loop timed out|IO_PAGE_FAULT"
+    r"|DMAR: \[DMA|PCI system error|IOCK error"
     r"|WHEA-Logger|WHEA_UNCORRECTABLE|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
 )
 MOST = 5

@@ -14,9 +14,9 @@ from pcifma.access.kernlog.report import AnyReport, BriefError, Severity
 from pcifma.regs.bdf import Bdf
 
 _EVENT = re.compile(r"A (?P<how>corrected|fatal|recoverable) hardware error has occurred", re.IGNORECASE)
-_ID = re.compile(r"<EventID[^>]{0,40}>(?P<id>1[67])</EventID>|^\s{0,8}EventID\s{1,8}(?P<plain>1[67])\s*$")
+_ID = re.compile(r"<EventID[^>]{0,40}>(?P<id>1[67])</EventID>|^\s{0,8}Event ?(?:ID:?)?\s{1,8}(?P<plain>1[67])\s*(?:$|,)")
 _ADDRESS = re.compile(
-    r"(?<!Secondary )Bus: ?Device:Function:\s{0,8}0x(?P<bus>[0-9a-fA-F]{1,2}):0x(?P<device>[0-9a-fA-F]{1,2}):0x(?P<function>[0-7])\b"
+    r"(?<!Secondary )Bus: ?Device: ?Function:\s{0,8}0x(?P<bus>[0-9a-fA-F]{1,2}):0x(?P<device>[0-9a-fA-F]{1,2}):0x(?P<function>[0-7])\b"
 )
 _IDENTITY = re.compile(r"Vendor ID:Device ID:\s{0,8}0x(?P<vendor>[0-9a-fA-F]{1,4}):0x(?P<id>[0-9a-fA-F]{1,4})\b")
 _NAME = re.compile(r"Primary Device Name:\s{0,8}PCI\\VEN_(?P<vendor>[0-9a-fA-F]{4})&DEV_(?P<id>[0-9a-fA-F]{4})")
