@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import msgspec
 from pcifma.plugin import CAPABILITIES, PluginError, load_data
 
 from .evidence import LINK_ERRORS
-from .rule import ROLES, TAGS, Fault, Link, Rules, Symptom, merged
+from .phrase import converted
+from .rule import ROLES, TAGS, Fault, Link, Rules, Symptom, Threshold
+from .site import Merged, merged
 
 # Classes that no register table makes: other plugins' own, and the core's.
 _OTHERS = (
@@ -21,6 +24,10 @@ _OTHERS = (
     "io.pciex.pl.speed", "io.pciex.pl.width", "io.pciex.pl.flit-cnt", "io.pciex.pl.flit-inv", "io.pciex.pl.fber",
     "io.pciex.eeh.frozen", "io.pciex.eeh.fenced", "io.pciex.eeh.dead", "io.pciex.eeh.failed", "io.pciex.eeh.informative",
 )
+# Beyond these, no number is meant.
+_LONGEST_S, _LONGEST_WINDOW_S, _HIGHEST = 366 * 86400.0, 86400.0, 1e9
+_DICTIONARY = re.compile("[A-Z]{2,8}")
+SHOWN = 20  # mistakes of one file; what comes after is often their doing
 _OURS = ("ereport.io.pci.", "ereport.io.pciex.", "ereport.io.pcix.", "ereport.io.cxl.", "ereport.io.ht.")
 # Which roles have something at a place. A role that is not named here may have it.
 _NO_PARTNER = frozenset({"root_port", "rciep", "rcec"})
@@ -38,53 +45,80 @@ def load(path: Path, site: Path | None = None) -> Rules:
 @functools.lru_cache(maxsize=1)
 def _built_in(path: Path, changed_ns: int) -> Rules:
     del changed_ns
-    return _checked(load_data(path), path)
+    data = load_data(path)
+    faults = data.get("faults") if isinstance(data, dict) else None
+    return _checked(Merged(data, _numbered(len(faults) if isinstance(faults, list) else 0)), path)
 
 
-def _checked(data: Any, path: Path) -> Rules:
-    mistakes = list(_shape(data))
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"$.faults[{n}]" for n in range(count))
+
+
+def _checked(whole: Merged, path: Path) -> Rules:
+    mistakes = list(_shape(whole.data, whole.places))
     if not mistakes:
-        rules = msgspec.convert(data, Rules, strict=False)
-        mistakes = list(check(rules))
+        rules = msgspec.convert(whole.data, Rules, strict=False)
+        mistakes = list(check(rules, whole.places))
     if mistakes:
-        raise PluginError("; ".join(f"{path}: {mistake}" for mistake in mistakes))
+        more = f"; and {len(mistakes) - SHOWN} more" if len(mistakes) > SHOWN else ""
+        raise PluginError("; ".join(f"{path}: {mistake}" for mistake in mistakes[:SHOWN]) + more)
     return rules
 
 
 # msgspec stops at the first mistake; part by part it finds one in each.
-def _shape(data: Any) -> Iterator[str]:
+def _shape(data: Any, places: Sequence[str]) -> Iterator[str]:
     if not isinstance(data, dict) or not isinstance(data.get("faults"), list):
         yield "$: an object with version, explained, removal, link, faults and codes"
         return
-    for n, fault in enumerate(data["faults"]):
-        yield from _converted(fault, Fault, f"$.faults[{n}]")
-    yield from _converted({**data, "faults": []}, Rules, "$")
+    for place, fault in zip(places, data["faults"], strict=True):
+        yield from converted(fault, Fault, place)
+    codes = data.get("codes")
+    for name, entries in codes.items() if isinstance(codes, dict) else ():
+        for number, members in entries.items() if isinstance(entries, dict) else ():
+            if not (isinstance(members, list) and all(isinstance(member, str) for member in members)):
+                yield f"$.codes.{name}.{number}: a list of fault classes, as text"
+    yield from converted({**data, "faults": []}, Rules, "$")
 
 
-def _converted(data: Any, kind: type, where: str) -> Iterator[str]:
-    try:
-        msgspec.convert(data, kind, strict=False)
-    except msgspec.ValidationError as err:
-        what, _, place = str(err).partition(" - at `$")
-        yield f"{where}{place.rstrip('`')}: {what}"
+def check(rules: Rules, places: Sequence[str] = ()) -> Iterator[str]:
+    """Every mistake, as `$.path: what`: doubled ids, unknown names, impossible numbers, what can never be reached.
 
-
-def check(rules: Rules) -> Iterator[str]:
-    """Every mistake, as `$.path: what`: doubled ids, unknown names, impossible numbers, what can never be reached."""
+    *places*: where each fault stands.
+    """
+    places = places or _numbered(len(rules.faults))
     seen: set[str] = set()
-    for n, fault in enumerate(rules.faults):
-        where = f"$.faults[{n}]"
+    for where, fault in zip(places, rules.faults, strict=True):
         if fault.id in seen:
             yield f"{where}.id: {fault.id!r} stands twice"
         seen.add(fault.id)
         yield from _check_fault(fault, where)
         for m, symptom in enumerate(fault.symptoms):
             yield from _check_symptom(rules, fault, symptom, f"{where}.symptoms[{m}]")
-    yield from _check_twins(rules)
+    yield from _check_twins(rules, places)
     if sum(not fault.symptoms for fault in rules.faults) != 1:
         yield "$.faults: exactly one without symptoms must be there, for what nothing else explains"
+    yield from _check_globs(rules)
+    yield from _check_threshold(rules.removal.guest, "$.removal.guest")
+    if not 0 < rules.removal.within_s <= _LONGEST_S:
+        yield f"$.removal.within_s: {rules.removal.within_s} is no time: above 0, at most {_LONGEST_S:.0f} (a year)"
     yield from _check_link(rules)
     yield from _check_codes(rules)
+
+
+def _check_globs(rules: Rules) -> Iterator[str]:
+    lists = {"explained": rules.explained, "express_shadows": rules.express_shadows, "echoes": rules.echoes}
+    lists |= {"removal.explains": rules.removal.explains, "removal.cause": rules.removal.cause}
+    for name, globs in lists.items():
+        for glob in globs:
+            if not glob.startswith("ereport."):
+                yield f"$.{name}: {glob!r} is no ereport class: it begins with ereport."
+            elif not _is_made(glob):
+                yield f"$.{name}: no ereport is called {glob}: docs/events.md has all"
+
+
+def _check_threshold(serd: Threshold, where: str) -> Iterator[str]:
+    if serd.n < 0 or not 0 < serd.t_s <= _LONGEST_S:
+        yield f"{where}: n is 0 or more, t_s above 0 and at most {_LONGEST_S:.0f} (a year)"
 
 
 def _check_fault(fault: Fault, where: str) -> Iterator[str]:
@@ -93,20 +127,20 @@ def _check_fault(fault: Fault, where: str) -> Iterator[str]:
     yield from (f"{where}.roles: no role is called {role!r}: there are {', '.join(ROLES)}" for role in fault.roles if role not in ROLES)
     if not fault.roles:
         yield f"{where}.roles: empty, so the fault is never found"
-    if fault.prior < 0 or (fault.prior > 0) != bool(fault.symptoms):
-        yield f"{where}.prior: a fault with symptoms has a prior above 0, one without has 0"
+    if not 0 <= fault.prior <= _HIGHEST or (fault.prior > 0) != bool(fault.symptoms):
+        yield f"{where}.prior: a fault with symptoms has a prior above 0 (at most {_HIGHEST:.0f}), one without has 0"
     yield from (f"{where}.priors: {role!r} is none of its roles" for role in sorted(set(fault.priors) - set(fault.roles)))
-    if min(fault.priors.values(), default=1) <= 0 or not 0 < fault.idle <= 1:
-        yield f"{where}: priors are above 0, idle is above 0 and at most 1"
-    if fault.serd is not None and (fault.serd.n < 0 or fault.serd.t_s <= 0):
-        yield f"{where}.serd: n is 0 or more, t_s above 0"
+    if not all(0 < prior <= _HIGHEST for prior in fault.priors.values()) or not 0 < fault.idle <= 1:
+        yield f"{where}: priors are above 0 (at most {_HIGHEST:.0f}), idle is above 0 and at most 1"
+    if fault.serd is not None:
+        yield from _check_threshold(fault.serd, f"{where}.serd")
 
 
 def _check_symptom(rules: Rules, fault: Fault, symptom: Symptom, where: str) -> Iterator[str]:
     if not 0 < symptom.p < 1:
         yield f"{where}.p: {symptom.p} must lie between 0 and 1"
     if not symptom.class_.startswith("ereport."):
-        yield f"{where}.class: {symptom.class_!r} is no ereport class"
+        yield f"{where}.class: {symptom.class_!r} is no ereport class: it begins with ereport."
     elif not _is_made(symptom.class_):
         yield f"{where}.class: no ereport is called {symptom.class_}: docs/events.md has all"
     if rules.explains_away(symptom.class_, express=False) or rules.is_link(symptom.class_):
@@ -129,21 +163,21 @@ def _known() -> set[str]:
     return {f.ereport for c in CAPABILITIES.values() for r in c.registers for f in r.fields if f.ereport} | set(_OTHERS)
 
 
-def _check_twins(rules: Rules) -> Iterator[str]:
+def _check_twins(rules: Rules, places: Sequence[str]) -> Iterator[str]:
     # Two faults that show the very same on the same role cannot be told apart: one of them is dead text.
     for n, fault in enumerate(rules.faults):
         for other in rules.faults[:n]:
             same = fault.symptoms and sorted(map(repr, fault.symptoms)) == sorted(map(repr, other.symptoms))
             if same and set(fault.roles) & set(other.roles):
-                yield f"$.faults[{n}]: shows the same as {other.id!r} on the same roles: they can never be told apart"
+                yield f"{places[n]}: shows the same as {other.id!r} on the same roles: they can never be told apart"
 
 
 def _check_link(rules: Rules) -> Iterator[str]:
     link = rules.link
-    if not 0 < link.bit_error_rate < 1 or link.factor < 1 or link.least < 1:
-        yield "$.link: bit_error_rate lies between 0 and 1, factor and least are 1 or more"
-    if not link.windows_s or min(link.windows_s) <= 0:
-        yield "$.link.windows_s: at least one window, each above 0"
+    if not 0 < link.bit_error_rate < 1 or not 1 <= link.factor <= _HIGHEST or link.least < 1:
+        yield f"$.link: bit_error_rate lies between 0 and 1, factor is 1 to {_HIGHEST:.0f}, least is 1 or more"
+    if not link.windows_s or not all(0 < window_s <= _LONGEST_WINDOW_S for window_s in link.windows_s):
+        yield f"$.link.windows_s: at least one window, each above 0 and at most {_LONGEST_WINDOW_S:.0f}: errors are counted for a day"
     if not any(not row.when for row in link.suspects) or any(row.weight < 1 for row in link.suspects):
         yield "$.link.suspects: at least one without when, each of weight 1 or more"
     yield from _check_counted(link)
@@ -164,7 +198,13 @@ def _check_codes(rules: Rules) -> Iterator[str]:
     for dictionary, entries in rules.codes.items():
         for number, members in entries.items():
             where = f"$.codes.{dictionary}.{number}"
+            if not _DICTIONARY.fullmatch(dictionary) or not 0 <= number < 1 << 21:
+                yield f"{where}: a dictionary has 2 to 8 capital letters, a number is 0 to {(1 << 21) - 1}"
+            if len(set(members)) != len(members) or not members:
+                yield f"{where}: a set of fault classes, none of them twice"
             if frozenset(members) in seen:
                 yield f"{where}: the same set as {seen[frozenset(members)]}"
             seen.setdefault(frozenset(members), where)
-    yield from (f"$.codes: {name} has no code when it stands alone" for name in sorted(classes) if frozenset({name}) not in seen)
+    for name in sorted(classes):
+        if frozenset({name}) not in seen:
+            yield f"$.codes: {name} has no code when it stands alone: give it a number, as PCIFMA: {{1000: [{name}]}}"

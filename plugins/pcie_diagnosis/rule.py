@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from pcifma.plugin import DevType, PluginError
+from pcifma.plugin import DevType
 
 At = Literal["self", "device", "partner", "child", "above", "root", "below", "anywhere"]
 Names = Literal["", "requester", "completer", "target", "source"]
@@ -184,37 +183,3 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def classes(self) -> frozenset[str]:
         """Every fault class that these rules can blame somebody for."""
         return frozenset({fault.class_ for fault in self.faults} | {row.class_ for row in self.link.suspects})
-
-
-_LISTS = ("explained", "express_shadows", "echoes")
-_TABLES = ("removal", "link", "codes")
-
-
-def merged(data: Any, more: Any, site: Path) -> Any:
-    """The built-in rules *data* with a site's *more*. PluginError.
-
-    Faults are added, or stand in place of those with the same id; `without` takes away faults and groups by their name.
-    """
-    allowed = {"version", "faults", "without", *_LISTS, *_TABLES}
-    if not isinstance(more, dict) or not set(more) <= allowed:
-        raise PluginError(f"{site}: $: a site's rules may have {', '.join(sorted(allowed))}")
-    added = more.get("faults", [])
-    if not isinstance(added, list) or not all(isinstance(fault, dict) and "id" in fault for fault in added):
-        raise PluginError(f"{site}: $.faults: a list of faults, each with an id")
-    own = {fault["id"]: fault for fault in added}
-    kept = [own.pop(fault["id"], fault) for fault in _remaining(data, more.get("without", []), site)]
-    whole = {**data, "faults": [*kept, *own.values()]}
-    for key in _LISTS:
-        whole[key] = [*data[key], *more.get(key, [])]
-    for key in _TABLES:
-        whole[key] = {**data[key], **more.get(key, {})}
-    whole["version"] = f"{data['version']}+{more.get('version', 'site')}"
-    return whole
-
-
-def _remaining(data: Any, without: Any, site: Path) -> list[Any]:
-    known = {name for fault in data["faults"] for name in (fault["id"], fault.get("group", "")) if name}
-    if not isinstance(without, list) or not set(map(str, without)) <= known:
-        unknown = sorted(set(map(str, without)) - known) if isinstance(without, list) else without
-        raise PluginError(f"{site}: $.without: no fault or group is called {unknown}")
-    return [fault for fault in data["faults"] if not {fault["id"], fault.get("group", "")} & set(without)]

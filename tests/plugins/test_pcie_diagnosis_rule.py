@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import yaml
-from support.diagnosis import part, plugin, rules
+from support.diagnosis import CARD_A, CARD_B, DOWN_A, ROOT, judged, part, plugin, rules, seen, switch
 
-from pcifma.errors import PluginError
+from pcifma.errors import PcifmaError, PluginError
+from pcifma.plugin.data import load_data
 
 BUILT_IN = plugin().path / "rules.yaml"
 
 
+@functools.cache
+def _built_in() -> Any:
+    return load_data(BUILT_IN)
+
+
+def built_in() -> Any:
+    return copy.deepcopy(_built_in())
+
+
 def written(tmp_path: Path, data: Any) -> Path:
     path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump(data))
+    path.write_text(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
     return path
 
 
 def changed(tmp_path: Path, **faults: dict[str, Any]) -> Path:
-    data = yaml.safe_load(BUILT_IN.read_text())
+    data = built_in()
     for fault in data["faults"]:
         fault.update(faults.get(fault["id"].replace("-", "_"), {}))
     return written(tmp_path, data)
@@ -79,7 +92,7 @@ def test_mistakes_of_shape_in_two_faults_are_both_named(tmp_path: Path) -> None:
 
 
 def test_faults_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
-    data = yaml.safe_load(BUILT_IN.read_text())
+    data = built_in()
     data["faults"].append({**copy.deepcopy(data["faults"][0]), "id": "again"})
     assert "shows the same as 'internal'" in complaint(written(tmp_path, data))
 
@@ -94,13 +107,13 @@ def test_faults_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_mistake_in_link_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    data = yaml.safe_load(BUILT_IN.read_text())
+    data = built_in()
     data["link"].update(change)
     assert said in complaint(written(tmp_path, data))
 
 
 def test_class_without_a_code_and_a_set_with_two_are_named(tmp_path: Path) -> None:
-    data = yaml.safe_load(BUILT_IN.read_text())
+    data = built_in()
     data["codes"]["PCIFMA"][90] = data["codes"]["PCIEX"].pop(0)
     data["codes"]["PCIFMA"][91] = ["fault.io.pciex.device-invreq"]
     data["codes"]["PCIFMA"].pop(90)
@@ -134,9 +147,89 @@ def test_site_changes_one_number_of_link_and_removal(tmp_path: Path) -> None:
     assert (found.link.factor, found.removal.within_s, found.link.least) == (100, 5, rules().link.least)
 
 
-@pytest.mark.parametrize("data", [["x"], {"fault": []}, {"faults": {}}, {"faults": [{"class": "fault.x"}]}])
-def test_site_file_of_another_shape_is_refused(tmp_path: Path, data: Any) -> None:
-    assert str(tmp_path) in complaint(BUILT_IN, written(tmp_path, data))
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (["x"], "$: a mapping, with any of"),
+        (None, "$: a mapping, with any of"),
+        ({"fault": []}, "$: fault is no key of a site's rules"),
+        ({"faults": {}}, "$.faults: a list of faults"),
+        ({"faults": [{"class": "fault.x"}]}, "$.faults[0]: a mapping with an id"),
+        ({"faults": [{"id": []}]}, "$.faults[0]: a mapping with an id"),
+        ({"faults": [{"id": "x"}]}, "$.faults[0]: missing required field `class`"),
+        ({"link": None}, "$.link: a mapping"),
+        ({"removal": []}, "$.removal: a mapping"),
+        ({"codes": {"PCIFMA": 5}}, "$.codes.PCIFMA: a mapping of numbers"),
+        ({"codes": {"PCIFMA": {900: "fault.x"}}}, "$.codes.PCIFMA.900: a list of fault classes"),
+        ({"codes": {"x": {1: ["fault.x"]}}}, "2 to 8 capital letters"),
+        ({"codes": {"PCIFMA": {-1: ["fault.x"]}}}, "$.codes.PCIFMA.-1"),
+        ({"explained": "ereport.x"}, "$.explained: a list of ereport classes"),
+        ({"explained": ["nothing"]}, "$.explained: 'nothing' is no ereport class"),
+        ({"echoes": ["ereport.io.pciex.nosuch"]}, "$.echoes: no ereport is called"),
+        ({"removal": {"within_s": -1}}, "$.removal.within_s: -1"),
+        ({"removal": {"guest": {"n": -1, "t_s": 0}}}, "$.removal.guest: n is 0 or more"),
+        ({"removal": {"cause": ["ereport.io.pciex.dl.sdd"]}}, "$.removal.cause: no ereport is called"),
+        ({"link": {"factor": "x"}}, "$.link.factor: a number belongs here, this is text"),
+        ({"link": {"windows_s": [1e6]}}, "$.link.windows_s"),
+        ({"version": {"a": 1}}, "$.version: text"),
+        ({"without": "completion"}, "$.without: a list of ids"),
+        ({"explained": ["ereport.io.pciex.tl.cto"]}, "built-in fault 'internal'.symptoms"),
+    ],
+)
+def test_mistake_of_a_site_is_named_with_its_place_and_what_belongs_there(tmp_path: Path, data: Any, said: str) -> None:
+    text = complaint(BUILT_IN, written(tmp_path, data))
+    assert said in text and f"{tmp_path}/rules.yaml: " in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"severity": "Awful"}, "'Awful' is not one of 'Critical', 'Major', 'Minor'"),
+        ({"colour": "red"}, "there are class, group, id, idle"),
+        ({"symptoms": [{"class": "ereport.x", "at": "beside", "p": 0.5}]}, "'beside' is not one of 'self', 'device'"),
+        ({"symptoms": [{"class": "ereport.x", "at": "self", "pp": 0.5}]}, "there are at, class, must, names, p, severity, tag"),
+        ({"symptoms": [{5: 1}]}, "$.faults[0].symptoms[0]"),
+        ({"prior": float("inf")}, "a prior above 0 (at most"),
+        ({"serd": {"n": 1, "t_s": float("inf")}}, "at most 31622400"),
+    ],
+)
+def test_mistake_of_shape_says_what_belongs_there(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    assert said in complaint(BUILT_IN, written(tmp_path, {"faults": [own_fault(**change)]}))
+
+
+def test_what_a_site_says_of_a_code_leaves_the_other_codes(tmp_path: Path) -> None:
+    codes = {"PCIFMA": {900: ["fault.site.hot"]}}
+    found = part("check").load(BUILT_IN, written(tmp_path, {"faults": [own_fault(**{"class": "fault.site.hot"})], "codes": codes}))
+    assert found.code_of(frozenset({"fault.site.hot"})) == ("PCIFMA", 900)
+    assert found.code_of(frozenset({"defect.pcifma.unexplained"})) == ("PCIFMA", 0)
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    for key in data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ():
+        yield (*path, key)
+        yield from places(data[key], (*path, key))
+
+
+ODD: tuple[Any, ...] = (None, -1, 0, 2, 1e300, float("nan"), True, "", "x", "\x1b[31m", [], {}, ["x"], {"x": 1}, 10**30, "self")
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_rules_broken_anywhere_are_refused_in_words_or_judge_on(tmp_path: Path, seed: int) -> None:
+    draw = Random(seed)
+    data = built_in()
+    *path, key = draw.choice(list(places(data)))
+    at = functools.reduce(lambda inner, step: inner[step], path, data)
+    if draw.random() < 0.3:
+        del at[key]
+    else:
+        at[key] = draw.choice(ODD)
+    file = written(tmp_path, data)
+    try:
+        found = part("check").load(file)
+    except PcifmaError as err:
+        assert str(file) in str(err) and "\x1b" not in str(err)
+    else:
+        judged(found, switch(), [seen("tl.cto", ROOT, target=CARD_A), seen("dl.sd", DOWN_A, severity="fatal"), seen("int.ue", CARD_B)])
 
 
 def test_site_takes_a_group_and_a_fault_away(tmp_path: Path) -> None:
@@ -146,4 +239,4 @@ def test_site_takes_a_group_and_a_fault_away(tmp_path: Path) -> None:
 
 
 def test_site_that_takes_away_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "no fault or group is called ['complection']" in complaint(BUILT_IN, written(tmp_path, {"without": ["complection"]}))
+    assert "no fault or group is called 'complection'" in complaint(BUILT_IN, written(tmp_path, {"without": ["complection"]}))
