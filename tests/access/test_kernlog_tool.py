@@ -128,3 +128,15 @@ def test_rasdaemon_s_event_may_name_the_device_and_lack_its_colon() -> None:
     )
     (found,) = only(AerEvent, read(f"{text}Data Link Protocol Uncorrected (Non-Fatal)\n"))
     assert (str(found.bdf), found.severity, found.status) == ("0000:99:00.0", "nonfatal", 0x10)
+
+
+def test_management_controllers_name_the_function_and_sometimes_the_status() -> None:
+    found = only(BriefError, sample("bmc.log"))
+    assert [(one.line, str(one.bdf), one.severity, dict(one.words)) for one in found] == [
+        (1, "0000:3b:00.0", "fatal", {}),
+        (2, "0000:ae:1f.7", "correctable", {}),
+        (3, "0000:00:05.0", "nonfatal", {}),
+        (4, "0001:61:1f.2", None, {"ECAP_AER+4.l": 0x140000}),
+        (5, "0000:37:00.0", None, {"ECAP_AER+10.l": 0x1000}),
+        (6, "0000:05:02.0", "nonfatal", {}),
+    ]

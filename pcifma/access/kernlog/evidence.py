@@ -274,8 +274,8 @@ def _cxl(section: CperSection) -> Iterator[Condition]:
 def _(report: BriefError) -> Iterator[Shown]:
     words = _fitting({Location.parse(name): word for name, word in report.words.items()})
     bare = not words.get(UE) and not words.get(CE) and not words.get(DEVSTA, 0) & 0xF
-    conditions = (_unspecific(report.severity, f"log:{report.teller}", "error reported without its status word"),) if bare else ()
-    yield Shown(report.bdf, words, conditions, severity=report.severity, vendor=_id(report.vendor), device=_id(report.device))
+    told = (_unspecific(report.severity, f"log:{report.teller}", "error reported without its status word"),) if report.severity else ()
+    yield Shown(report.bdf, words, told if bare else (), severity=report.severity, vendor=_id(report.vendor), device=_id(report.device))
 
 
 @shown.register

@@ -12,6 +12,7 @@ from itertools import count
 from typing import BinaryIO
 
 from pcifma.access.kernlog.aer import Aer
+from pcifma.access.kernlog.bmc import Bmc
 from pcifma.access.kernlog.dpc import Dpc
 from pcifma.access.kernlog.eeh import Eeh
 from pcifma.access.kernlog.esxi import Esxi
@@ -45,6 +46,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Memory, ("EDAC MC", "mc_event:", "error(s): ", "Label(s): ")),
     (Ras, ("error: ", "events", "errors")),
     (Esxi, ("error from ",)),
+    (Bmc, ("detected on a component", "PCI Express Error", "PCIe Error")),
     (Whea, ("hardware error has occurred", "EventID", "Event ID", "Event 1")),
     (Fma, ("-800", "ereport.", "MSG-ID")),
     (Pciconf, ("@pci", "cap ", "PCI", "atal =", "Corrected =")),
@@ -56,7 +58,7 @@ _WORDS = (
     "Error", "error ", "AER", ":    [", "aer_", "DPC", "TLP", "EEH", "PHB", "ereport.", "-800", "nvlist", " = 0x", "Fault class", "MSG-ID",
     "Machine Check", "Machine check", "_STATUS[", "mce_record:", "STATUS", "MCE", "MCA: ", "MC:PCPU", "CMCI on", "BANK ", "status=",
     "Capabilities:", "EDAC MC", "mc_event:", "(s): ",
-    "hardware error has", "EventID", "Event ID", "Event 1",
+    "hardware error has", "EventID", "Event ID", "Event 1", "detected on a component",
     "Sta:", "Status:", "Msk:", "@pci", "cap ", "PCI-", "errors",
 )  # fmt: skip
 _DEVICE = re.compile(rf"[>\s]{{0,16}}{BDF} ")

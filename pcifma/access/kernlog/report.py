@@ -235,13 +235,13 @@ class FmaEreport(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BriefError(Report):
-    """A PCI Express error told by its address, its severity and perhaps some registers. *teller*: `esxi` (its APEI or AER code) or `whea`
-    (Windows). *bdf* is None where the log has it blanked out.
+    """A PCI Express error told by its address, its severity and perhaps some registers. *teller*: `esxi` (its APEI or AER code), `whea`
+    (Windows) or `bmc`. *bdf* is None where the log has it blanked out, *severity* where nothing is said beyond the registers.
     """
 
-    teller: Literal["esxi", "whea"]
+    teller: Literal["esxi", "whea", "bmc"]
     bdf: Bdf | None
-    severity: Severity
+    severity: Severity | None
     kind: str = ""
     vendor: int | None = None
     device: int | None = None
