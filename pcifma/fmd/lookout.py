@@ -44,6 +44,8 @@ from pcifma.regs.table import Location
 # A look between two writes to one Function would take the Device Status bit for one that nothing explains: wait so long for them.
 ACK_PATIENCE_NS = 200_000_000
 ACK_PAUSE_NS = 2_000_000
+# Looks share the loop with whoever asks over the control socket: so much processor time at once, where everything changes at once.
+SPAN_S = 0.05
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class Lookout:
         self.poller = Poller(
             machine, fabric, list(sources), latched=latched, maker=maker, tick=position.tick,
             reader=_batch_reader(readers), streams=streams, fast_ns=duty.fast_ns, slow_ns=duty.slow_ns, polls=duty.polls,
+            span_s=SPAN_S,
         )  # fmt: skip
         self._presumed = unfinished(reader.writes(), machine.boot) if acknowledger is not None else set()
         reader.close()
@@ -111,6 +114,7 @@ class Lookout:
         self.mark: Callable[[Sequence[Ereport], Fabric], Sequence[Ereport]] = lambda ereports, fabric: ereports
         self._logged_fabric = ""
         self._refused: LogError | None = None
+        self._took_ns = 0  # the look under way, so far
         self._generation = log.generation
         self._acks_since_ns: int | None = None
         self._waiting: deque[tuple[Batch, list[Acknowledgement]]] = deque()
@@ -154,6 +158,7 @@ class Lookout:
         slow = started_ns >= self.poller.slow_due_ns
         look = self.poller.look()
         self._note(look, clock.boot_ns() - started_ns)
+        slow = slow and look.whole
         acks = self._carry_out(look) + self._acknowledgements(look, slow=slow)
         batch = self._batch(look, acks, tuple(extra), slow=slow)
         if batch is not None:
@@ -316,14 +321,17 @@ class Lookout:
 
     def _note(self, look: Look, took_ns: int) -> None:
         count = self.count
-        count.looks += 1
         count.reads += look.reads
         count.ereports += len(look.ereports)
         count.functions, count.unread = look.functions, look.unread
         count.last_wall_ns = look.when.wall_ns
-        count.longest_ns = max(count.longest_ns, took_ns)
         count.spent_ns += took_ns
-        count.buckets[bisect_left(LOOK_BOUNDS_S, took_ns / 1e9)] += 1
+        self._took_ns += took_ns
+        if look.whole:
+            count.looks += 1
+            count.longest_ns = max(count.longest_ns, self._took_ns)
+            count.buckets[bisect_left(LOOK_BOUNDS_S, self._took_ns / 1e9)] += 1
+            self._took_ns = 0
 
 
 def described(fabric: Fabric) -> bytes:

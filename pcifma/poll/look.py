@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Look:
     """What one look gave. *evidence* goes with *ereports* that stand on a register bit: (uuid, evidence). *unread* by address.
 
-    *latched* belongs into the same transaction as *ereports*; nothing may be written back to hardware before that is durable.
+    *latched* belongs into the same transaction as *ereports*; nothing may be written back to hardware before that is durable. *whole*:
+    nothing of the look is left for a later call.
     """
 
     def __init__(self, when: Moment, fabric: Fabric) -> None:
@@ -26,7 +27,8 @@ class Look:
         self.latched: tuple[Standing, ...] = ()
         self.unread: dict[str, str] = {}
         self.functions = 0
-        self.reads = 0
+        self.reads = self.examined = 0
+        self.whole = True
 
     @property
     def read(self) -> int:

@@ -5,15 +5,18 @@
     saturated  ── the registers behind it ────┼── changed? ──> snapshot ──> normalise ──> news? ──> ereports
     slow tier  ── the other watches ──────────┘
 
+Where everything changes at once, a look is taken in parts, one a call: they have one tick, and one look before them.
 It reads, and never writes. It alone owns what was seen before (the latched set), and hands its changes over with the ereports. Who is
 due is the rota's, what is news the settlement's, who could not be read `Unread`'s.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pcifma.access.seam import Host, Machine
 from pcifma.fabric.build import update as rebuilt
@@ -39,6 +42,14 @@ from pcifma.regs.table import Location
 if TYPE_CHECKING:
     from pcifma.poll.ereport import Maker
 
+class _Begun(NamedTuple):
+    # A look that was begun: who is due, and the records that speak of some of them.
+    when: Moment
+    slow: bool
+    due: Sequence[int]
+    told: Mapping[Whose, Sequence[Heard]]
+
+
 FAST_NS = 1_000_000_000
 SLOW_NS = 30_000_000_000
 
@@ -47,7 +58,8 @@ class Poller:
     """Looks at *machine* for *plugins*. `look()` when `due_ns` (boot time) has come; `update()` when the fabric has changed.
 
     Without *polls* a Function is looked at when it is new, and when a record speaks of it. *once*: there will be one look and no
-    other, so nothing is kept that the next would be compared with.
+    other, so nothing is kept that the next would be compared with. *span_s*: so much processor time may one call take (and one target
+    more); what is left then is for the next call.
     """
 
     def __init__(
@@ -65,13 +77,15 @@ class Poller:
         slow_ns: int = SLOW_NS,
         polls: bool = True,
         once: bool = False,
+        span_s: float = math.inf,
     ) -> None:
         self.machine, self.fabric = machine, fabric
         self.polls = polls
         self.latched = latched or LatchedSet(lambda: machine.boot)
         if maker is not None:
             self.maker = maker
-        self._once = once
+        self._once, self._span_s = once, span_s
+        self._begun: _Begun | None = None
         self.fast_ns, self.slow_ns = fast_ns, slow_ns
         self._reader = reader
         self.tick = tick
@@ -95,6 +109,8 @@ class Poller:
 
     def update(self, fabric: Fabric) -> None:
         """Take a new fabric: what is new gets a first look, what is gone is said to be gone, the rest goes on."""
+        if self._begun is not None:  # what is left of it is found changed by the next look
+            self._advance(self._begun.when, slow=self._begun.slow)
         known = {(t.subject.identity, t.subject.target): t for t in self._rota.targets}
         self.fabric = self.maker.fabric = fabric
         self._plan()
@@ -146,23 +162,41 @@ class Poller:
             target.rebased |= rebase
 
     def look(self) -> Look:
-        """Look now: news since the last look, in the order of contract 1.1."""
+        """Look now, or go on with the look that was begun: news since the last look, in the order of contract 1.1."""
         clock = self.machine.clock
         look = Look(Moment(self.tick, clock.wall_ns(), clock.boot_ns()), self.fabric)
-        slow = look.when.boot_ns >= self.slow_due_ns
         self._facts.begin()
+        begun = self._begun or self._begin(look)
+        left = self._examine_some(look, begun)
+        look.fabric, look.functions, look.unread = self.fabric, len(self.fabric.functions), dict(self._unread.missing)
+        self._say_failures(look)
+        look.latched = self.latched.take_changes()
+        if left:
+            self._begun, look.whole, self.due_ns = begun._replace(due=left), False, look.when.boot_ns
+        else:
+            self._advance(begun.when, slow=begun.slow)
+        return look
+
+    def _begin(self, look: Look) -> _Begun:
+        slow = look.when.boot_ns >= self.slow_due_ns
         self._settlement.begin()
         self._look_again_at_unread(slow=slow)
         self._unread.say_vanished(look)
         told = self._ear.listen(look.when.boot_ns) if self._ear.listens else {}
         self._rota.meet(told)
-        for index in self._due(look, slow=slow, told=told):
+        return _Begun(look.when, slow, self._due(look, slow=slow, told=told), told)
+
+    def _examine_some(self, look: Look, begun: _Begun) -> list[int]:
+        # Who is left when the time is over. Whom somebody waits for is none of them.
+        end_s, asked, told = time.thread_time() + self._span_s, self._rota.asked - self._rota.asleep, begun.told
+        left: list[int] = []
+        for index in sorted(asked.union(begun.due)) if self._begun is not None else begun.due:
+            if index not in asked and look.examined and time.thread_time() >= end_s:
+                left.append(index)
+                continue
+            look.examined += 1
             self._examine(index, look, told.get(self._rota.targets[index].whose, ()) if told else ())
-        look.fabric, look.functions, look.unread = self.fabric, len(self.fabric.functions), dict(self._unread.missing)
-        self._say_failures(look)
-        look.latched = self.latched.take_changes()
-        self._advance(look.when, slow=slow)
-        return look
+        return left
 
     def _plan(self) -> None:
         claims = []
@@ -249,6 +283,7 @@ class Poller:
         self._failures.clear()
 
     def _advance(self, when: Moment, *, slow: bool) -> None:
+        self._begun = None
         self.tick += 1
         self._past.look_ns = when.wall_ns
         if slow:

@@ -25,7 +25,9 @@ FAST, SLOW = ("fast", "saturated"), ("fast", "saturated", "slow")
 
 
 class Rota:
-    """Over *every* target of *fabric*, called by its index in *targets*. *asleep* are those that the next look leaves alone."""
+    """Over *every* target of *fabric*, called by its index in *targets*. *asleep* are those that the next look leaves alone, *asked*
+    those that somebody waits for.
+    """
 
     def __init__(
         self, machine: Machine, fabric: Fabric, every: Sequence[Watched], *, facts: Facts, reader: BatchReader | None = None
@@ -36,6 +38,7 @@ class Rota:
         self._facts, self._reader = facts, reader
         self._sleepers = Sleepers(machine.host, fabric)
         self._unlooked = set(range(len(self.targets)))
+        self.asked: set[int] = set()
         self._holding = [i for i, t in enumerate(self.targets) if t.plan.holding]
         self._with_facts = [i for i, t in enumerate(self.targets) if t.plan.triggers]
         self._triage: dict[str, Triage] = {}
@@ -43,11 +46,13 @@ class Rota:
     def done(self, index: int) -> None:
         """The target was looked at: it is due again when something has changed."""
         self._unlooked.discard(index)
+        self.asked.discard(index)
 
     def ask(self, target: Target) -> list[Watched]:
         """Examine *target* next time, whatever has changed; what is there of it."""
         found = [i for i, known in enumerate(self.targets) if known.subject.target == target]
         self._unlooked.update(found)
+        self.asked.update(found)
         return [self.targets[i] for i in found]
 
     def ask_for(self, watcher: Watcher) -> None:

@@ -10,6 +10,7 @@ from support.board import (
     CONTROL,
     CORRECTABLE,
     DEVICE_STATUS,
+    DOWN,
     END,
     HEADER_LOG,
     OLD,
@@ -18,6 +19,7 @@ from support.board import (
     SECONDARY_STATUS,
     STATUS,
     UNCORRECTABLE,
+    UP,
     board,
 )
 from support.machine import Bench, bench
@@ -523,3 +525,73 @@ def test_watch_of_a_function_that_is_not_there_is_left_out(on: Bench) -> None:
     look = with_made(on, made(lambda now: (), watch=nowhere)).look()
     assert look.unread == {}
     assert [event.class_ for event in look.ereports] == [FABRIC_CLASS, "ereport.io.pciex.dl.btlp"]
+
+
+def in_parts(on: Bench) -> Poller:
+    return Poller(on.machine, build(on.machine), builtin(SOURCES), span_s=0.0)
+
+
+def whole(of: Poller, on: Bench, seconds: int = 1) -> list[Look]:
+    parts = [next_look(of, on, seconds)]
+    while not parts[-1].whole:
+        assert of.due_ns <= on.clock.boot_ns()
+        parts.append(next_look(of, on, seconds))
+    return parts
+
+
+def raise_everywhere(on: Bench) -> None:
+    for bdf in (ROOT, UP, DOWN, END):
+        on.space(bdf).put(DEVICE_STATUS, 0x0001, 2)
+        on.space(bdf).put(CORRECTABLE, 0x40, 4)
+
+
+def test_look_that_takes_long_goes_on_at_the_next_call_with_the_same_tick_and_bounds(on: Bench) -> None:
+    of = in_parts(on)
+    for _ in range(2):
+        whole(of, on)
+    started = of.tick
+    raise_everywhere(on)
+    events = [e for part in whole(of, on) for e in part.ereports if e.class_ != FABRIC_CLASS]
+    assert [e.device for e in events] == [ROOT, UP, DOWN, END]
+    assert {e.tick for e in events} == {started} and of.tick == started + 1
+    assert len({e.not_before for e in events}) == 1 and len({e.time for e in events}) == 4
+    assert not any(e.first_look for e in events)
+
+
+def test_first_look_in_parts_tells_the_same(on: Bench) -> None:
+    raise_everywhere(on)
+    parts = whole(in_parts(on), on)
+    assert len(parts) == 5
+    assert [pair for part in parts for pair in bits(part)] == bits(poller(on).look())
+
+
+def test_who_is_waited_for_is_looked_at_in_the_part_that_comes_next(on: Bench) -> None:
+    of = in_parts(on)
+    whole(of, on)
+    raise_everywhere(on)
+    next_look(of, on)
+    of.examine(Bdf.parse(END))
+    assert [device for device, _ in bits(next_look(of, on))] == [UP, END]
+    assert [device for part in whole(of, on) for device, _ in bits(part)] == [DOWN]
+
+
+def test_what_is_left_of_a_look_when_the_fabric_changes_is_found_by_the_next(on: Bench) -> None:
+    of = in_parts(on)
+    whole(of, on)
+    raise_everywhere(on)
+    first = next_look(of, on)
+    of.update(build(on.machine))
+    assert bits(first) + [pair for part in whole(of, on) for pair in bits(part)] == [
+        (bdf, "io.pciex.dl.btlp") for bdf in (ROOT, UP, DOWN, END)
+    ]
+
+
+def test_bit_that_falls_and_rises_while_a_look_goes_on_is_told_once(on: Bench) -> None:
+    of = in_parts(on)
+    whole(of, on)
+    raise_everywhere(on)
+    parts = [next_look(of, on)]
+    on.space(END).put(CORRECTABLE, 0, 4)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    parts += whole(of, on)
+    assert [device for part in parts for device, _ in bits(part)] == [ROOT, UP, DOWN, END]
