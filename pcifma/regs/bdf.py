@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 _FUNCTIONS = frozenset("01234567")
@@ -46,4 +47,9 @@ class Bdf(NamedTuple):
         return self.device << 3 | self.function
 
     def __str__(self) -> str:
-        return f"{self.segment:04x}:{self.bus:02x}:{self.device:02x}.{self.function}"
+        return _text(self)
+
+
+@lru_cache(maxsize=8192)  # a sweep writes each address a dozen times
+def _text(bdf: Bdf) -> str:
+    return f"{bdf.segment:04x}:{bdf.bus:02x}:{bdf.device:02x}.{bdf.function}"
