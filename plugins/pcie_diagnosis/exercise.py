@@ -14,7 +14,7 @@ certainties add up to less than 100.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -120,11 +120,19 @@ class Verdict:
 
 class _Scene:
     # What a list of evidence says to every hypothesis alike. No two of the list say the same.
-    def __init__(self, evidence: Sequence[Seen]) -> None:
-        self.floors = [(one, math.log(_floor(one))) for one in evidence]
+    def __init__(self, evidence: Sequence[Seen], showing: Callable[[str], Mapping[str, tuple[Symptom, ...]]]) -> None:
+        self._each = [(one, math.log(_floor(one)), showing(one.class_)) for one in evidence]
+        self._rows: dict[str, list[tuple[Seen, float, tuple[Symptom, ...]]]] = {}
         self.classes: dict[str, list[str]] = {}  # by who says them
         for one in evidence:
             self.classes.setdefault(one.device, []).append(one.class_)
+
+    def rows(self, fault: Fault) -> list[tuple[Seen, float, tuple[Symptom, ...]]]:
+        # Each with what it counts where *fault* does not show it, and the symptoms of *fault* that it can be.
+        found = self._rows.get(fault.id)
+        if found is None:
+            found = self._rows[fault.id] = [(one, floor, shows.get(fault.id, ())) for one, floor, shows in self._each]
+        return found
 
 
 class Exercise:
@@ -175,7 +183,7 @@ class Exercise:
         rivals = [h for h in hypotheses if not best.explains.keys().isdisjoint(h.explains)]
         part = [one for one in every if one.uuid in best.explains or one.context]
         # The same part of the evidence for all: what only one of them explains must not count for the others.
-        scene = _Scene(part)
+        scene = _Scene(part, self._showing)
         judged = [h for h in (self._judge(rival.fault, rival.part, scene, weigh) for rival in rivals) if h.explains]
         return _verdict(_ranked(judged), frozenset(best.explains))
 
@@ -184,7 +192,7 @@ class Exercise:
         devices = {one.device for one in evidence}
         classes = {one.class_ for one in evidence}
         faults = [fault for fault in self._rules.faults if any(fault.id in self._showing(class_) for class_ in classes)]
-        scene = _Scene(every)
+        scene = _Scene(every, self._showing)
         for part in self._space.parts(evidence):
             if only_guest and part not in devices:
                 continue  # a guest makes errors at will: alone it convicts no part but its own
@@ -210,9 +218,8 @@ class Exercise:
         score = math.log(self._prior(fault, part)) + weigh.get(f"{fault.id}:{part}", 0.0)
         explains: dict[str, Symptom] = {}
         places: set[str] = set()
-        for one, floor in scene.floors:
-            symptoms = self._showing(one.class_).get(fault.id)
-            if symptoms is None:
+        for one, floor, symptoms in scene.rows(fault):
+            if not symptoms:
                 score += floor
                 continue
             chance, symptom = self._explained(symptoms, part, one, names)
