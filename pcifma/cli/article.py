@@ -15,12 +15,13 @@ DIAGNOSES = ("pcie_diagnosis", "mca_diagnosis")
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """What a fault *class_* means; a glob, where it is that of many."""
+    """What a fault *class_* means; a glob, where it is that of many. *surer*: what tells whether it is this one, where something does."""
 
     class_: str
     what: str
     impact: str
     action: str
+    surer: str = ""
 
 
 def articles() -> dict[str, Article]:
@@ -28,7 +29,7 @@ def articles() -> dict[str, Article]:
     found: dict[str, Article] = {}
     for place in DIAGNOSES:
         data: Mapping[str, Mapping[str, str]] = load_data(builtin_directory() / place / "articles.yaml")
-        found |= {class_: Article(class_, one["what"], one["impact"], one["action"]) for class_, one in data.items()}
+        found |= {class_: Article(class_, **one) for class_, one in data.items()}
     return found
 
 

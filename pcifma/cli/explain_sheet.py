@@ -2,43 +2,105 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pcifma.cli.article import Article, about, articles
 from pcifma.cli.meaning import meaning
-from pcifma.cli.text import clean, plural
+from pcifma.cli.name import names_of
+from pcifma.cli.text import clean
+from pcifma.event.case import Suspect
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.engine.case import CaseRecord
 
 _SURE = "of 100 suspects named with 80 %, about 80 are the culprit"
+_STATES = {"SOLVED": "open", "CLOSE_WAIT": "closing"}
+_URGENCY = {"now": "Act now.", "working-hours": "It can wait for working hours.", "never-mind": "Nobody has to act on it."}
+# How a certainty of at least so many percent reads.
+_HOW = ((90, "almost certainly"), (60, "most likely"), (25, "perhaps"), (0, "one of many: perhaps"))
+_NOBODY = "defect.pcifma.unexplained"
+_OTHERS = 8  # parts that are told of beside the list
 
 
 def words(case: CaseRecord, chain: Mapping[str, Any], events: Sequence[Ereport]) -> Iterator[str]:
     """The lines for people. *chain* may be empty: another module's case, or one whose reasons are no longer kept."""
     known = articles()
+    state = _STATES.get(case.state, case.state.lower())
     urgency = case.urgency.replace("-", " ")
-    yield f"case {case.uuid}  {case.code}  {case.severity}, {urgency}  {case.state.lower()} since {_time(case.diag_time)}"
+    yield f"case {case.uuid}  {case.code}  {case.severity}, {urgency}  {state}, diagnosed {_time(case.diag_time)}"
     yield ""
+    yield from _short(case, chain, known)
     yield from _said(case, chain, known)
     yield from _where(case, chain, events)
     yield from _why(case, chain, events)
     yield from _unseen(chain)
+    yield from _else(chain, known)
     yield from _history(chain)
     yield from _do(case, known)
+    yield from _surer(case, known)
     version = f", rules {clean(str(chain['rules']))}" if "rules" in chain else ""
     yield f"Said by {clean(case.rules)}{version}; the codes' articles: pcifma help {case.code}"
 
 
+def _blamed(case: CaseRecord) -> list[Suspect]:
+    return [suspect for suspect in case.suspects if suspect.status != "acquitted"] or list(case.suspects)
+
+
+def _short(case: CaseRecord, chain: Mapping[str, Any], known: Mapping[str, Article]) -> Iterator[str]:
+    if not case.suspects:
+        return
+    first = max(_blamed(case), key=lambda suspect: suspect.certainty)
+    if first.class_ == _NOBODY:
+        yield "In short: errors were seen that no rule explains. No part is accused, and nobody has to act on it."
+        yield ""
+        return
+    how = next(words for least, words in _HOW if first.certainty >= least)
+    what = "the link to " if ".bus-" in first.class_ else ""
+    article = known.get(first.class_)
+    meaning = f" {article.what}" if article is not None else ""
+    yield f"In short: {how} {what}{_part(first, chain)}, {first.certainty} %.{meaning} {_URGENCY.get(case.urgency, '')}".rstrip()
+    same = sum(suspect.certainty for suspect in _blamed(case) if suspect.device == first.device)
+    if same > first.certainty:
+        yield f"  Link and part together, {same} % of what is said is about {clean(first.device)}."
+    if chain.get("rest"):
+        yield f"  The other {chain['rest']} % stay with parts that fit as well and that the list has no room for: see below."
+    yield ""
+
+
+def _part(suspect: Suspect, chain: Mapping[str, Any]) -> str:
+    # Address, what it is, and where a person finds it.
+    row = next((row for row in chain.get("tree", ()) if len(row) == 4 and str(row[0]) == suspect.device), None)
+    told = [] if row is None else [_called(str(row[2]))]
+    where = suspect.location or (str(row[3]) if row is not None else "")
+    told.append(where or "no slot is known for it")
+    return clean(f"{suspect.device} ({', '.join(told)})")
+
+
+def _called(what: str) -> str:
+    # `Endpoint 15b3:1017, serial …`, with the name that pci.ids has for those numbers.
+    found = re.search(r"\b([0-9a-f]{4}):([0-9a-f]{4})\b", what)
+    if found is None:
+        return what
+    key = int(found[1], 16), int(found[2], 16)
+    name = names_of([key])[key]
+    return what if name == found[0] else what.replace(found[0], f"{found[0]} {name}", 1)
+
+
 def _said(case: CaseRecord, chain: Mapping[str, Any], known: Mapping[str, Article]) -> Iterator[str]:
     yield f"What is said ({_SURE})"
-    for suspect in case.suspects:
+    blamed = _blamed(case)
+    for suspect in blamed:
         article = known.get(suspect.class_)
         where = clean("  ".join(filter(None, (suspect.device, suspect.location))))
         state = "" if suspect.status == "faulty" else f"  {suspect.status}"
         yield f"  {suspect.certainty:3d}%  {where}  {clean(suspect.class_)}{state}"
         if article is not None:
             yield f"        {article.what}"
+    spared = [suspect for suspect in case.suspects if suspect not in blamed]
+    if spared:
+        names = dict.fromkeys(clean(suspect.device) for suspect in spared)
+        yield f"  no longer suspected: {', '.join(names)}"
     if chain.get("watch"):
         yield "  It happened less often than the rule's threshold: it is watched, and raised if it goes on."
     yield ""
@@ -73,9 +135,10 @@ def _marks(case: CaseRecord, events: Sequence[Ereport]) -> dict[str, str]:
     for device, numbers in seen.items():
         more = " …" if len(numbers) > 4 else ""
         found[device] = f"  {' '.join(f'[{n}]' for n in numbers[:4])}{more}"
-    for suspect in case.suspects:
-        found[suspect.device] = f"{found.get(suspect.device, '')}  <== {suspect.certainty}%"
-    return found
+    shares: dict[str, int] = {}
+    for suspect in _blamed(case):
+        shares[suspect.device] = shares.get(suspect.device, 0) + suspect.certainty
+    return found | {device: f"{found.get(device, '')}  <== {share}%" for device, share in shares.items()}
 
 
 def _why(case: CaseRecord, chain: Mapping[str, Any], events: Sequence[Ereport]) -> Iterator[str]:
@@ -120,6 +183,8 @@ def _meaning(event: Ereport) -> Iterator[str]:
 
 
 def _name(event: Ereport) -> str:
+    if event.class_ == "ereport.pcifma.unread":
+        return f"registers not readable: {clean(str(event.payload.get('reason', '')))} ({event.class_})"
     return f"{clean(str(event.payload.get('name', '')) or event.class_)} ({event.class_})"
 
 
@@ -138,15 +203,28 @@ def _time(text: str) -> str:
 
 
 def _unseen(chain: Mapping[str, Any]) -> Iterator[str]:
-    missing, rivals = chain.get("not-seen", ()), chain.get("rivals", ())
-    if not missing and not rivals:
+    missing = chain.get("not-seen", ())
+    if missing:
+        yield "What was looked for and not seen"
+        yield from (f"  {clean(str(line))}" for line in missing)
+        yield ""
+
+
+def _else(chain: Mapping[str, Any], known: Mapping[str, Article]) -> Iterator[str]:
+    # Of chains that tell no percent, all; of others, what is worth a percent.
+    rivals = [rival for rival in chain.get("rivals", ()) if rival.get("percent", 1) >= 1]
+    if not rivals:
         return
-    yield "What was looked for and not seen"
-    yield from (f"  {clean(str(line))}" for line in missing)
-    for rival in rivals:
-        what = f"{clean(str(rival.get('class')))} at {clean(str(rival.get('device')))}"
+    yield "What else it could be"
+    for rival in rivals[:_OTHERS]:
+        share = f"{round(rival['percent']):3d}%  " if "percent" in rival else ""
+        class_ = str(rival.get("class"))
+        what = known[class_].what if class_ in known else ""
+        yield f"  {share}{clean(str(rival.get('device')))}  {clean(class_)}"
         unseen = "; ".join(clean(str(line)) for line in rival.get("not-seen", ()))
-        yield f"  {what} would explain it too, but is less likely{f': not seen {unseen}' if unseen else ''}"
+        yield from (f"        {line}" for line in (what, f"against it: not seen {unseen}" if unseen else "") if line)
+    if len(rivals) > _OTHERS:
+        yield f"  and {len(rivals) - _OTHERS} more"
     yield ""
 
 
@@ -158,12 +236,23 @@ def _history(chain: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
+def _live(case: CaseRecord, known: Mapping[str, Article]) -> list[Article]:
+    return about((suspect.class_ for suspect in case.suspects if suspect.status not in ("acquitted", "repaired", "replaced")), known)
+
+
 def _do(case: CaseRecord, known: Mapping[str, Article]) -> Iterator[str]:
-    found = about((suspect.class_ for suspect in case.suspects if suspect.status not in ("acquitted", "repaired", "replaced")), known)
+    found = _live(case, known)
     if not found:
         return
     yield "What to do"
     yield from (f"  {n}. {article.action}" for n, article in enumerate(found, start=1))
-    if case.suspects:
-        yield f"  Then: pcifma repaired {case.uuid[:8]}   ({plural(len(case.suspects), 'suspect')}; a reason for each is above)"
+    yield f"  Then: pcifma repaired {case.uuid[:8]}"
     yield ""
+
+
+def _surer(case: CaseRecord, known: Mapping[str, Article]) -> Iterator[str]:
+    told = [article.surer for article in _live(case, known) if article.surer]
+    if told:
+        yield "What would make it surer"
+        yield from (f"  - {line}" for line in told)
+        yield ""

@@ -40,3 +40,5 @@ def _words(code: str, found: list[Article]) -> Iterator[str]:
         yield f"  {'What':<7} {article.what}"
         yield f"  {'Impact':<7} {article.impact}"
         yield f"  {'Do':<7} {article.action}"
+        if article.surer:
+            yield f"  {'Surer':<7} {article.surer}"

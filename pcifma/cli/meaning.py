@@ -11,7 +11,7 @@ _MEANINGS = {
     "io.pciex.dl.rnr": "one packet was sent four times without success and the link retrained: this link, away from this port",
     "io.pciex.dl.rto": "no acknowledgement came in time and packets were sent again: this link, away from this port",
     "io.pciex.dl.dllp": "the other end broke the rules of the data link layer: link or a faulty end",
-    "io.pciex.dl.sd": "the link went down although nobody took the device out: power, seating, reset or a dead device",
+    "io.pciex.dl.sd": "the link went down without being shut down first: power, seating, reset, a dead device, or a pulled one",
     "io.pciex.tl.ptlp": "data arrived that its sender had marked as bad; look for the error that the sender saw first",
     "io.pciex.tl.fcp": "the other end broke flow control: a faulty end, or firmware",
     "io.pciex.tl.cto": "a request of this Function got no answer: whatever it asked is dead, slow or cut off",

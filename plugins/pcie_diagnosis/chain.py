@@ -9,7 +9,7 @@ from typing import Any
 from pcifma.plugin import CAPABILITIES, DevType, Fabric, Function
 
 from .address import find
-from .evidence import LINK_ERRORS
+from .evidence import LINK_ERRORS, Seen
 from .exercise import Hypothesis, Verdict
 from .history import Swap
 from .link import Marginal
@@ -24,37 +24,48 @@ _PLACES = {
     "above": "at a port above it",
     "root": "at its Root Port",
     "below": "below it",
-    "anywhere": "anywhere, where the log names it",
+    "anywhere": "anywhere on the fabric",
 }
 _TREE_LIMIT = 60
 UNEXPLAINED = "defect.pcifma.unexplained"
 _SPEEDS = {1: "2.5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64", 7: "128"}
 
 
-def of_verdict(rules: Rules, fabric: Fabric, verdict: Verdict, swaps: Sequence[Swap]) -> dict[str, Any]:
-    """The chain of a verdict."""
+def of_verdict(rules: Rules, fabric: Fabric, verdict: Verdict, swaps: Sequence[Swap], seen: Sequence[Seen]) -> dict[str, Any]:
+    """The chain of a verdict, from what was *seen*."""
     best = verdict.best
-    seen = [part for h, _ in verdict.suspects for part in (h.part,)]
+    parts = [h.part for h, _ in (*verdict.suspects, *verdict.rivals)]
     return {
         "rule": best.fault.id,
         "rules": rules.version,
         "device": best.part,
         "explains": sorted(verdict.explains),
         "suspects": [{"class": h.fault.class_, "device": h.part, "rule": h.fault.id, "percent": n} for h, n in verdict.suspects],
-        "because": {uuid: _because(best, symptom) for uuid, symptom in sorted(best.explains.items())},
+        "because": {one.uuid: _because(best, one) for one in seen},
         "not-seen": _not_seen(best),
         "rivals": [_rival(h, percent) for h, percent in verdict.rivals],
         "rest": verdict.rest,
         "candidates": sorted(verdict.candidates),
         "history": [swap.words for swap in swaps],
-        "tree": _tree(fabric, seen),
+        "tree": _tree(fabric, [*parts, *(one.device for one in seen)]),
     }
 
 
-def _because(best: Hypothesis, symptom: Symptom) -> str:
-    how = f", where its log names it as {symptom.names}" if symptom.names and symptom.at != "anywhere" else ""
-    what = f"{round(100 * symptom.p)} of 100 such faults show it {_PLACES[symptom.at]}{how}"
-    return f"rule {best.fault.id}: {what}"
+def _because(best: Hypothesis, one: Seen) -> str:
+    symptom = best.explains.get(one.uuid)
+    if symptom is None:
+        return f"the message about what {one.named.get('source', 'its source')} has logged"
+    what = f"of 100 such faults, {round(100 * symptom.p)} show this {_PLACES[symptom.at]}"
+    return f"rule {best.fault.id}: {what}{_log(best.part, symptom, one)}"
+
+
+def _log(part: str, symptom: Symptom, one: Seen) -> str:
+    if not symptom.names:
+        return ""
+    named = one.named.get(symptom.names)
+    if named is None:
+        return "; its log, which should name the part, names nobody"
+    return f", and its log names {'it' if named == part else f'{named}, which it stands for or passes on'} as {symptom.names}"
 
 
 def _not_seen(h: Hypothesis) -> list[str]:
@@ -101,7 +112,7 @@ def of_link(rules: Rules, fabric: Fabric, worse: Marginal, swaps: Sequence[Swap]
         "device": worse.of.lower,
         "explains": sorted(ids),
         "because": dict.fromkeys(ids, because),
-        "link": _measured(worse, ends),
+        "link": _measured(worse, ends, rules.link.factor),
         "not-seen": _unseen(worse),
         "rivals": [],
         "history": [swap.words for swap in swaps],
@@ -109,7 +120,7 @@ def of_link(rules: Rules, fabric: Fabric, worse: Marginal, swaps: Sequence[Swap]
     }
 
 
-def _measured(worse: Marginal, ends: str) -> list[str]:
+def _measured(worse: Marginal, ends: str, factor: float) -> list[str]:
     status = worse.link_status
     speed = "speed and width unknown, taken for the fastest"
     if status is not None:
@@ -118,7 +129,8 @@ def _measured(worse: Marginal, ends: str) -> list[str]:
     counted = f"{worse.looks} looks with an error" + (f" and {worse.exact} errors counted exactly" if worse.exact else "")
     lines = [
         f"direction {ends} ({speed}): {counted} in {minutes}",
-        f"that is at least {worse.rate:.2g} errors a second; a case opens above {worse.limit:.2g}, ten times what the specification allows",
+        f"that is at least {worse.rate:.2g} errors a second; a case opens above {worse.limit:.2g}, "
+        f"{factor:g} times what the specification allows",
     ]
     if worse.lanes:
         by_lane = ", ".join(f"lane {lane}: {n}" for lane, n in sorted(worse.lanes.items(), key=lambda item: -item[1])[:8])
@@ -149,7 +161,10 @@ def _tree(fabric: Fabric, devices: Iterable[str]) -> list[list[str]]:
 
 def _what(function: Function) -> str:
     word = role(function).replace("_", " ")
-    names = {"pci": "PCI device", "pci bridge": "PCI bridge", "rciep": "integrated endpoint", "rcec": "Event Collector"}
+    names = {
+        "pci": "PCI device", "pci bridge": "PCI bridge", "rciep": "integrated endpoint", "rcec": "Event Collector",
+        "pcie to pci bridge": "PCIe-to-PCI bridge", "pci to pcie bridge": "PCI-to-PCIe bridge",
+    }  # fmt: skip
     is_port = function.dev_type in (DevType.ROOT_PORT, DevType.DOWNSTREAM_PORT)
     serial = f", serial {function.serial}" if function.serial and not is_port else ""
     return f"{names.get(word, word.title() if function.dev_type is not None else word)} {function.vendor:04x}:{function.device:04x}{serial}"

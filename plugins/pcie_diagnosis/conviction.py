@@ -129,14 +129,14 @@ class Convictions:
         best = verdict.best
         key = _key(best)
         events = [one.event for one in mine]
-        fresh = [one.event for one in mine if one.event.uuid in new]
+        fresh = [one for one in mine if one.event.uuid in new]
         self._said_ns = self._services.now_ns()
         repeated = len(fresh) < len(mine)
         outcome = self._outcome(fabric, verdict, key, events, repeated=repeated)
         known = self._known(verdict, key, mine)
         if known is not None:
-            for event in fresh:
-                known.add_ereport(event)
+            for one in fresh:
+                known.add_ereport(one.event)
             if outcome == "silent" or not self._is_news(known, verdict, outcome):
                 return known
         if outcome == "silent":
@@ -144,7 +144,7 @@ class Convictions:
         if known is not None and known.state == "SOLVED":
             self._revise(known, fabric, verdict, fresh, outcome)
             return known
-        return self._open(fabric, verdict, events if known is None else fresh, outcome)
+        return self._open(fabric, verdict, mine if known is None else fresh, outcome)
 
     def _known(self, verdict: Verdict, key: str, mine: Sequence[Kept]) -> Case | None:
         cases = {case.uuid: case for case in self._services.cases()} if any(one.case for one in mine) else {}
@@ -188,32 +188,33 @@ class Convictions:
         gone = any(event.class_.endswith("pcifma.unread") and event.device == verdict.best.part for event in events)
         return owned and not gone and all(matches(event.class_, self._rules.removal.explains) for event in events)
 
-    def _open(self, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> Case:
-        best = verdict.best
+    def _open(self, fabric: Fabric, verdict: Verdict, kept: Sequence[Kept], outcome: Outcome) -> Case:
+        best, events = verdict.best, [one.event for one in kept]
         suspects = _named(fabric, verdict)
         key = _key(best)
         if self._docket.of(key) is not None:
             key = f"{key}:{self._services.now_ns()}"
         case = self._docket.open(key, events, suspects)
-        told = {**self._chain(fabric, verdict), "watch": outcome == "watch"}
+        told = {**self._chain(fabric, verdict, kept), "watch": outcome == "watch"}
         code, urgency = self._docket.code([one.class_ for one in suspects]), _urgency(verdict, events, outcome)
         fresh = self._docket.solve(case, told, code=code, severity=_severity(best.fault, outcome), urgency=urgency)
         if fresh and outcome == "convict":
             self._remember(fabric, verdict, case, events)
         return case
 
-    def _revise(self, known: Case, fabric: Fabric, verdict: Verdict, events: Sequence[Ereport], outcome: Outcome) -> None:
-        best = verdict.best
+    def _revise(self, known: Case, fabric: Fabric, verdict: Verdict, kept: Sequence[Kept], outcome: Outcome) -> None:
+        best, events = verdict.best, [one.event for one in kept]
         watched = outcome == "watch" and self._docket.is_watched(known)
-        told = {**self._chain(fabric, verdict), "watch": watched}
+        told = {**self._chain(fabric, verdict, kept), "watch": watched}
+        told["because"] = {**self._docket.chain(known).get("because", {}), **told["because"]}
         severity, urgency = _severity(best.fault, outcome), _urgency(verdict, events, outcome)
         self._docket.revise(known, _key(best), told, _named(fabric, verdict), severity=severity, urgency=urgency)
         if outcome == "convict":
             self._remember(fabric, verdict, known, events)
 
-    def _chain(self, fabric: Fabric, verdict: Verdict) -> dict[str, Any]:
-        best = verdict.best
-        return chain.of_verdict(self._rules, fabric, verdict, self._swaps(fabric, best.fault.group, best.part))
+    def _chain(self, fabric: Fabric, verdict: Verdict, kept: Sequence[Kept]) -> dict[str, Any]:
+        swaps = self._swaps(fabric, verdict.best.fault.group, verdict.best.part)
+        return chain.of_verdict(self._rules, fabric, verdict, swaps, [one.seen for one in kept])
 
     def _remember(self, fabric: Fabric, verdict: Verdict, case: Case, events: Sequence[Ereport]) -> None:
         parts = [h.part for h, _ in verdict.suspects]

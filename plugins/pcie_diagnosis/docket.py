@@ -15,6 +15,7 @@ from .rule import Rules
 from .store import Store
 
 CHAINS = 6  # chains of cases that are kept for `pcifma explain`, the newest of each of 256 buffers, by the uuid's first two digits
+OF_SLOTS = frozenset({"fault.io.pciex.slot-power", "defect.io.pciex.pulled"})
 _OPEN = frozenset({"UNSOLVED", "SOLVED", "CLOSE_WAIT"})
 _HISTORY = msgspec.json.Decoder(list[Entry])
 _CHAINS = msgspec.json.Decoder(dict[str, dict[str, Any]])
@@ -41,6 +42,8 @@ def suspect(fabric: Fabric, class_: str, function: Function, certainty: int) -> 
     """*function* blamed for *class_*."""
     detector = fmri.detector(fabric, function)
     resource = fmri.hc(fabric, function)
+    # A port is blamed for the slot that it leads to, anything else for the card that it is on.
+    slot = function.slot_below if class_ in OF_SLOTS else function.slot
     return Suspect(
         class_=class_,
         certainty=certainty,
@@ -48,7 +51,7 @@ def suspect(fabric: Fabric, class_: str, function: Function, certainty: int) -> 
         device=str(function.bdf),
         asru=f"dev:///{detector['device-path']}",
         fru=resource,
-        location=function.slot.label if function.slot is not None else "",
+        location=slot.label if slot is not None else "",
         resource=resource,
     )
 

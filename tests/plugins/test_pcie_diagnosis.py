@@ -283,6 +283,19 @@ def test_link_that_goes_down_at_an_empty_slot_pages_nobody(desk: DeskMaker, stat
     assert (suspects(one)[0][0] == "defect.io.pciex.pulled") == (urgency == "working-hours")
 
 
+def test_chain_says_what_each_log_names_and_keeps_what_was_said_before(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, event("tl.cto", ROOT), wait_s=100)
+    happen(one, event("tl.cto", ROOT, 1, payload={"tlp-target": CARD_B}))
+    (case,) = cases(one)
+    kept = one.log.reader().state("pcie_diagnosis")[("buffer", f"why:{case.uuid[:2]}")]
+    chain = msgspec.json.decode(kept)[case.uuid]
+    first, second = (chain["because"][event("tl.cto", ROOT, n).uuid] for n in (0, 1))
+    assert "show this at its Root Port" in first
+    assert second.endswith("and its log names it as target")
+    assert chain["rivals"][0]["percent"] > 0
+
+
 def test_list_that_was_too_short_is_revised_under_the_same_uuid(desk: DeskMaker) -> None:
     one = desk()
     buses = range(3, 9)
