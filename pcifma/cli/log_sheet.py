@@ -18,6 +18,7 @@ _KINDS = 2000
 _UNKNOWN_ID = (0xFFFF, 0xFFFF)
 _INDENT = " " * (MARGIN + 2)
 _PROCESSOR, _MEMORY = "ereport.cpu.", "ereport.memory."
+_CXL = "the CXL link or memory behind it: this device's RAS registers, which configuration space does not have"
 _NO_FUNCTIONS = (_PROCESSOR, _MEMORY)
 _PLACES = {
     "address": "physical address 0x", "reporter": "PCI Function ", "label": "", "unit": "",
@@ -151,7 +152,7 @@ def _bit(kind: _Kind) -> Iterator[str]:
     leaf = event.class_.removeprefix("ereport.io.pciex.").removeprefix("ereport.")
     what = f"{WORDS[event.severity].lower()}  {leaf}  {_evidence(event, register)}{marks}"
     yield f"{_INDENT}{clean(str(payload.get('name', 'undefined bit')))}  {what}  {_when(kind)}"
-    if text := meaning(event.class_):
+    if text := _CXL if register.startswith("cxl_ras_") else meaning(event.class_):
         yield f"{_INDENT}  {text}"
     if reason := payload.get("reason"):
         source = f", from {payload['source']}" if payload.get("source-valid") and "source" in payload else ""

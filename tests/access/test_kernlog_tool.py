@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.logdata import only, read, sample
 
-from pcifma.access.kernlog.report import AerEvent, BriefError, FmaEreport, FmaFault, RasLine, RegisterText
+from pcifma.access.kernlog.report import AerEvent, BriefError, CxlError, FmaEreport, FmaFault, RasLine, RegisterText
 
 
 def test_tracepoint_names_become_bits() -> None:
@@ -139,4 +139,15 @@ def test_management_controllers_name_the_function_and_sometimes_the_status() -> 
         (4, "0001:61:1f.2", None, {"ECAP_AER+4.l": 0x140000}),
         (5, "0000:37:00.0", None, {"ECAP_AER+10.l": 0x1000}),
         (6, "0000:05:02.0", "nonfatal", {}),
+    ]
+
+
+def test_cxl_tracepoints_name_the_bits_of_the_ras_capability() -> None:
+    found = only(CxlError, sample("cxl.log"))
+    assert [(one.line, str(one.bdf), one.side, one.status) for one in found] == [
+        (1, "0000:0f:00.0", "correctable", 1 << 2),
+        (2, "0000:35:00.0", "uncorrectable", 1 << 3 | 1 << 7),
+        (3, "0000:0c:00.0", "uncorrectable", 1 << 14),
+        (4, "0000:0d:00.0", "correctable", 1 << 6),
+        (5, "None", "correctable", 1 << 3),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pcifma.access.kernlog.grammar import LineByLine
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.report import AnyReport, BriefError, Severity
 from pcifma.regs.bdf import Bdf
@@ -35,14 +36,8 @@ _SEVERITIES: tuple[tuple[str, Severity], ...] = (
 )
 
 
-class Bmc:
+class Bmc(LineByLine):
     """Grammar of those messages; each is whole."""
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         if match := _DELL.search(line.text):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pcifma.access.kernlog.grammar import LineByLine
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.name import severity_of
 from pcifma.access.kernlog.report import AnyReport, BriefError
@@ -35,14 +36,8 @@ _REGISTERS = {
 }
 
 
-class Esxi:
+class Esxi(LineByLine):
     """Grammar of those messages; each is whole."""
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         match = _ERROR.search(line.text)

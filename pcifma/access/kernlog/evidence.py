@@ -15,6 +15,7 @@ from pcifma.access.kernlog.report import (
     AerMessage,
     BriefError,
     CperSection,
+    CxlError,
     DpcEvent,
     FmaEreport,
     GhesRecord,
@@ -218,7 +219,7 @@ def _section(section: CperSection, severity: Severity) -> Shown:
     command, status = _in_order(section.command, section.status)
     halves = ((COMMAND, command), (STATUS, status), (SECONDARY, section.secondary_status), (BRIDGE, section.bridge_control))
     words.update((location, word) for location, word in halves if word is not None and word != 0xFFFF)
-    cxl = tuple(_cxl(section))
+    cxl = tuple(_cxl(section.words))
     bare = not words.get(UE) and not words.get(CE) and not cxl
     name = f"firmware reported a {section.section_type or 'PCIe error'}, severity {section.severity or severity}"
     return Shown(
@@ -260,14 +261,20 @@ _CXL_CORRECTABLE = {
 }  # fmt: skip
 
 
-def _cxl(section: CperSection) -> Iterator[Condition]:
-    severities = section.words.get("cxl_ras_uncor_severity", 0)
+def _cxl(words: Mapping[str, int]) -> Iterator[Condition]:
+    severities = words.get("cxl_ras_uncor_severity", 0)
     for side, names in (("uncor", _CXL_UNCORRECTABLE), ("cor", _CXL_CORRECTABLE)):
-        word, mask = section.words.get(f"cxl_ras_{side}_status", 0), section.words.get(f"cxl_ras_{side}_mask", 0)
+        word, mask = words.get(f"cxl_ras_{side}_status", 0), words.get(f"cxl_ras_{side}_mask", 0)
         for bit in set_bits(word):
             severity: Severity = "correctable" if side == "cor" else "fatal" if severities >> bit & 1 else "nonfatal"
             name = f"CXL {names.get(bit, 'undefined bit')}"
             yield Condition("ereport.io.pciex.unknown", f"cxl_ras_{side}_status", bit, severity, name, word, bool(mask >> bit & 1))
+
+
+@shown.register
+def _(report: CxlError) -> Iterator[Shown]:
+    side = "cor" if report.side == "correctable" else "uncor"
+    yield Shown(report.bdf, conditions=tuple(_cxl({f"cxl_ras_{side}_status": report.status})))
 
 
 @shown.register

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pcifma.access.kernlog.grammar import LineByLine
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.report import AnyReport, EehFreeze, Frozen
 from pcifma.regs.bdf import Bdf
@@ -48,17 +49,11 @@ class _Said(NamedTuple):
     words: set[str]
 
 
-class Freeze:
+class Freeze(LineByLine):
     """Grammar of the announcements. The kernel makes several of one event, in other words: they are one report."""
 
     def __init__(self) -> None:
         self._said: dict[_Key, _Said] = {}
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         if match := _SKIBOOT.search(line.text):

@@ -35,6 +35,16 @@ class Grammar(Protocol):
         """The first line of the oldest report under way."""
 
 
+class LineByLine:
+    """A grammar's half where each line is a whole report, or none: nothing is ever under way."""
+
+    def close(self) -> Iterator[AnyReport]:
+        return iter(())
+
+    def oldest(self) -> int | None:
+        return None
+
+
 K = TypeVar("K")
 R = TypeVar("R")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pcifma.access.kernlog.grammar import LineByLine
 from pcifma.access.kernlog.line import Line
 from pcifma.access.kernlog.report import AnyReport, MemoryText
 
@@ -38,14 +39,8 @@ _CORRECTED = frozenset({"CE", "Corrected", "Info", "Info."})
 _PAGE_SHIFT = 12
 
 
-class Memory:
+class Memory(LineByLine):
     """Grammar of EDAC's lines; each is whole by itself."""
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         match = next((match for form in _FORMS if (match := form.search(line.text))), None)

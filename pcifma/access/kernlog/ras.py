@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pcifma.access.kernlog.grammar import TLP_HEADER, header_words
+from pcifma.access.kernlog.grammar import TLP_HEADER, LineByLine, header_words
 from pcifma.access.kernlog.line import BDF, Line, wall_ns
 from pcifma.access.kernlog.name import severity_of, side_of, status_of
 from pcifma.access.kernlog.report import AnyReport, RasLine
@@ -20,17 +20,11 @@ _ROW = re.compile(
 _SUMMARY = re.compile(rf"\s{{0,8}}(?P<count>\d{{1,12}}) {_SEVERITY} errors(?:: (?P<names>.{{0,600}}))?$")
 
 
-class Ras:
+class Ras(LineByLine):
     """Grammar of the tables' AER section; a row is whole by itself."""
 
     def __init__(self) -> None:
         self._inside = False
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         if _SECTION.search(line.text):

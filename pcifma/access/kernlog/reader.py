@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from pcifma.access.kernlog.aer import Aer
 from pcifma.access.kernlog.bmc import Bmc
+from pcifma.access.kernlog.cxl import Cxl
 from pcifma.access.kernlog.dpc import Dpc
 from pcifma.access.kernlog.eeh import Eeh
 from pcifma.access.kernlog.esxi import Esxi
@@ -42,6 +43,7 @@ GRAMMARS: tuple[tuple[Callable[[], Grammar], tuple[str, ...]], ...] = (
     (Freeze, ("EEH", "PHB#")),
     (Phb, ("PHB", "P7IOC")),
     (Trace, ("aer_event",)),
+    (Cxl, ("correctable_error: ",)),
     (Mce, ("Machine ", "_STATUS[", "mce_record:", "CPU ", "MCA: ", "MC:PCPU", " on cpu", "Bank ", "status=")),
     (Memory, ("EDAC MC", "mc_event:", "error(s): ", "Label(s): ")),
     (Ras, ("error: ", "events", "errors")),

@@ -249,6 +249,15 @@ class BriefError(Report):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CxlError(Report):
+    """Bits of the CXL RAS capability that the kernel named: *status* of the *side*'s register."""
+
+    bdf: Bdf | None
+    side: Side
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RasLine(Report):
     """A row of rasdaemon's own tables (`ras-mc-ctl --errors`, `--summary`): *count* events of one kind."""
 
@@ -281,6 +290,6 @@ class MemoryText(Report):
     address: int | None = None
 
 
-Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | BriefError | RasLine | FmaEreport | EehFreeze
+Event = AerMessage | AerError | AerEvent | DpcEvent | GhesRecord | BriefError | CxlError | RasLine | FmaEreport | EehFreeze
 State = EehDevice | PhbDiag | RegisterText
 AnyReport = Event | State | FmaFault | BankText | MemoryText

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pcifma.access.kernlog.grammar import TLP_HEADER, header_words
+from pcifma.access.kernlog.grammar import TLP_HEADER, LineByLine, header_words
 from pcifma.access.kernlog.line import BDF, Line
 from pcifma.access.kernlog.name import severity_of, side_of, status_of
 from pcifma.access.kernlog.report import AerEvent, AnyReport, Severity
@@ -22,14 +22,8 @@ _RASDAEMON = re.compile(
 )
 
 
-class Trace:
+class Trace(LineByLine):
     """Grammar of the tracepoint's lines; each is whole."""
-
-    def oldest(self) -> int | None:
-        return None
-
-    def close(self) -> Iterator[AnyReport]:
-        return iter(())
 
     def feed(self, line: Line) -> Iterator[AnyReport]:
         if "aer_event" not in line.text:
