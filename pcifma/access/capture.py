@@ -26,6 +26,8 @@ _PLAIN_ROW = re.compile(r"([0-9a-f]{2,3}): ((?:[0-9a-f]{2} ){15}[0-9a-f]{2})")
 _OFFSET = re.compile(r"(?:^|(?<=[^0-9A-Za-z]))(?:00000)?[0-9a-fA-F]{2,3}$")
 _ADDRESS = re.compile(r"(?:^|(?<=[^0-9A-Za-z.:]))((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7])(?=\s|$|:? config space:)")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|\][^\x07\n]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9])")  # of a recorded terminal
+# What `lspci -vv` without bytes has, and what a log has: another reader's.
+_REPORT = re.compile(r"Capabilities: \[|\b[CU]ESta:|PCIe Bus Error|AER: |Hardware Error|aer_status")
 _COUNTED = re.compile(r"[\d\s]+")  # what differs between the prefixes of one log: digits and spaces
 _CUT_MARKS = re.compile(r"[0-9a-fA-F]|\.{1,3}|…")
 
@@ -179,7 +181,8 @@ def parse_capture(text: str | bytes, name: str, *, may_be_empty: bool = False) -
     for number, line in enumerate(plain.split("\n"), 1):
         reader.line(number, line)
     if not reader.blocks and not may_be_empty:
-        raise FormatError(f"{name}:1: no device with bytes in it: {REMEDY}")
+        words = "; or read its words with pcifma decode --log" if _REPORT.search(plain) else ""
+        raise FormatError(f"{name}:1: no device with bytes in it: {REMEDY}{words}")
     return _assemble(reader)
 
 

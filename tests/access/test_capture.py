@@ -153,6 +153,13 @@ def test_capture_with_nothing_in_it_is_refused_with_the_remedy(text: str | bytes
         parse_capture(text, "a.txt")
 
 
+def test_text_without_bytes_that_says_something_is_sent_to_its_reader() -> None:
+    words = device().split("\n")[0] + "\n\tCapabilities: [100 v1] Advanced Error Reporting\n\t\tCESta:\tRxErr+ BadTLP-\n"
+    for text in (words, "pcieport 0000:00:1c.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)\n"):
+        with pytest.raises(FormatError, match=r"as root; or read its words with pcifma decode --log$"):
+            parse_capture(text, "a.txt")
+
+
 def test_capture_reads_a_windows_shells_utf_16() -> None:
     assert list(parse_capture(device().encode("utf-16"), "a").configs) == [PORT]
 
