@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import click
 import msgspec
 
-from pcifma.access.kernlog.open import open_log
+from pcifma.access.kernlog.open import Log, open_log
 from pcifma.access.kernlog.report import RegisterText
 from pcifma.cli import machine_check
 from pcifma.cli.found import FOUND, INCOMPLETE, NOTHING
@@ -136,19 +136,23 @@ def _log(path: str, *, as_json: bool) -> int:
             for line in sheet(log.name, events):
                 click.echo(line)
         if not tally.devices and not tally.faults:
-            tally.unknown = log.speaks_of_errors()
-            _say_unknown(log.path, tally.unknown)
+            tally.unknown = _unknown(log)
     if as_json:
         _write([tally.trailer()])
     return tally.status()
 
 
-def _say_unknown(path: str, numbers: tuple[int, ...]) -> None:
+def _unknown(log: Log) -> tuple[int, ...]:
+    numbers = log.speaks_of_errors()
     if numbers:
         which = f"line {numbers[0]} speaks" if len(numbers) == 1 else f"lines {', '.join(map(str, numbers))} speak"
-        click.echo(
-            f"pcifma: {clean(path)}: {which} of an error, in no form that is known (docs/decode.md): look at them yourself", err=True
-        )
+        said = f"{which} of an error, in no form that is known (docs/decode.md): look at them yourself"
+    elif (begin := log.bytes_begin()) is not None:
+        numbers, said = (begin,), f"bytes of configuration space from line {begin} on: pcifma sweep {clean(log.path)} reads them"
+    else:
+        return ()
+    click.echo(f"pcifma: {clean(log.path)}: {said}", err=True)
+    return numbers
 
 
 def _registers(tokens: tuple[str, ...], device: Bdf | None, port_type: str | None, *, as_json: bool, flit: bool) -> int:

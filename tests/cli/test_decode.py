@@ -173,6 +173,14 @@ def test_log_whose_errors_are_of_no_known_form_is_not_clean(decode: Decode, tmp_
     assert b"line 1 speaks of an error" in done.stderr
 
 
+def test_a_capture_s_bytes_are_no_clean_log(decode: Decode, tmp_path: Path) -> None:
+    log = tmp_path / "lspci.txt"
+    log.write_text(f"00:1c.0 PCI bridge: X\n00: 86 80 3c a3{' 00' * 12}\n")
+    done = decode("--log", log, "--json")
+    assert (done.returncode, lines(done)[-1]["unread"]) == (3, {"unknown-form": 1})
+    assert b"from line 2 on: pcifma sweep " in done.stderr
+
+
 def test_processor_s_and_memory_s_errors_are_told_with_what_leads_to_the_part(decode: Decode, tmp_path: Path) -> None:
     log = tmp_path / "edac.txt"
     log.write_text(

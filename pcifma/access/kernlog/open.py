@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from pcifma.access.kernlog.reader import reports
 from pcifma.access.kernlog.report import AnyReport
-from pcifma.access.kernlog.unread import speak_of_errors
+from pcifma.access.kernlog.unread import bytes_begin, speak_of_errors
 from pcifma.access.pipe import open_input
 from pcifma.errors import FormatError, SourceError
 
@@ -49,6 +49,11 @@ class Log:
         """The first lines that speak of errors at all, in whatever form; for a log that has been read to its end."""
         self.stream.seek(0)
         return speak_of_errors(self.stream)
+
+    def bytes_begin(self) -> int | None:
+        """The first line that is a row of configuration space: of a capture, which is no log."""
+        self.stream.seek(0)
+        return bytes_begin(self.stream)
 
 
 @contextmanager

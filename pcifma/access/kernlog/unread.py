@@ -17,6 +17,7 @@ _SPEAKS = re.compile(
     r"|detected on a component at|PCI(?: Express|e) Error \(|Bus (?:Fatal|Uncorrectable|Correctable) Error|PCI [PS]ERR\b"
     r"|WHEA-Logger|WHEA_UNCORRECTABLE|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
 )
+_BYTES = re.compile(r"^\s{0,8}[0-9a-f]{2,3}: (?:[0-9a-f]{2} ){15}[0-9a-f]{2}\b")
 MOST = 5
 
 
@@ -28,3 +29,8 @@ def speak_of_errors(source: BinaryIO) -> tuple[int, ...]:
         if len(found) == MOST:
             break
     return tuple(found)
+
+
+def bytes_begin(source: BinaryIO) -> int | None:
+    """The first line of *source* that is a row of configuration space, as lspci prints it; None if there is none."""
+    return next((line.number for line in lines(source, lambda text: _BYTES.match(text) is not None)), None)
