@@ -253,6 +253,11 @@ class Ear:
                 now.append(one)
         return now
 
+    def give_back(self, told: Mapping[Whose, Sequence[Heard]]) -> None:
+        """Nobody has been asked about *told* yet: it comes again with `listen`."""
+        for whose, records in told.items():
+            self._waiting.setdefault(whose, []).extend(records)
+
     def renewed(self, identity: str, now: Snapshot, told: Sequence[Heard], standing: Iterable[Standing]) -> list[Heard]:
         """*told* without what they repeat: a record has every bit that is set, also those that nobody has cleared since they were
         told. Where all of a record stood before this look, the error has come again; in one look, or shortly after a record of the

@@ -109,7 +109,9 @@ class Poller:
 
     def update(self, fabric: Fabric) -> None:
         """Take a new fabric: what is new gets a first look, what is gone is said to be gone, the rest goes on."""
-        if self._begun is not None:  # what is left of it is found changed by the next look
+        if self._begun is not None:  # what is left of it is found changed by the next look, and its records come again with it
+            left = {self._rota.targets[index].whose for index in self._begun.due}
+            self._ear.give_back({whose: told for whose, told in self._begun.told.items() if whose in left})
             self._advance(self._begun.when, slow=self._begun.slow)
         known = {(t.subject.identity, t.subject.target): t for t in self._rota.targets}
         self.fabric = self.maker.fabric = fabric

@@ -25,7 +25,7 @@ from support.board import (
 from support.machine import Bench, bench
 from support.source import MadeSource
 
-from pcifma.access.seam import ConfigSpace, Host
+from pcifma.access.seam import ConfigSpace, Host, Record
 from pcifma.event.ereport import Ereport
 from pcifma.event.value import FABRIC_CLASS
 from pcifma.fabric.build import build, update
@@ -595,3 +595,13 @@ def test_bit_that_falls_and_rises_while_a_look_goes_on_is_told_once(on: Bench) -
     on.space(END).put(CORRECTABLE, 0x40, 4)
     parts += whole(of, on)
     assert [device for part in parts for device, _ in bits(part)] == [ROOT, UP, DOWN, END]
+
+
+def test_records_that_are_left_of_a_look_when_the_fabric_changes_come_with_the_next(on: Bench) -> None:
+    of = Poller(on.machine, build(on.machine), builtin((*SOURCES, "aer_listen")), streams=("aer_event",), span_s=0.0)
+    whole(of, on)
+    fields = {"status": "0x1000", "severity": "0", "tlp_header_valid": "0"}
+    on.facts.records = [Record("aer_event", {"dev_name": device, **fields}, on.clock.boot_ns()) for device in (ROOT, END)]
+    assert bits(next_look(of, on)) == [(ROOT, "io.pciex.tl.ptlp")]
+    of.update(build(on.machine))
+    assert [pair for part in whole(of, on) for pair in bits(part)] == [(END, "io.pciex.tl.ptlp")]
