@@ -33,7 +33,8 @@ Of a machine check: mci_status (or MC5_STATUS), with mcg_cap, mcg_status, mci_ad
 `pcifma decode mci_status 0x9c00000000010151 mcg_cap 0x1000c09 --vendor intel`.
 \b
 FILE: kernel messages of Linux from 2.6.28 on (dmesg, journal, syslog, console, also quoted in mail or packed), GHES and BERT
-records, EEH, machine checks, aer_event traces, rasdaemon tables, vmkernel.log, fmadm and fmdump text, pciconf, lspci -vv.
+records, EEH, machine checks, aer_event and CXL traces, rasdaemon tables, vmkernel.log, Xen's and FreeBSD's messages, Windows'
+WHEA events, the event logs of Dell's and HPE's management controllers, fmadm and fmdump text, pciconf, lspci -vv.
 \b
 Exit status: 0 no error bit; 1 an error bit other than residue; 2 wrong usage or unreadable; 3 lines of a log speak of errors in
 no form that is known.
