@@ -15,7 +15,7 @@ import msgspec
 from pcifma.access.clock import EPOCH_2000_NS
 from pcifma.access.kernlog.evidence import shown
 from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText, FmaFault, GhesRecord, MemoryText
-from pcifma.access.kernlog.sight import SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
+from pcifma.access.kernlog.sight import CE, SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
 from pcifma.access.seam import MCE_RECORD, Record
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
@@ -46,12 +46,15 @@ _53_BITS = 1 << 53
 
 @dataclass(slots=True)
 class Told:
-    """A report, what it shows, and in which ways the log tells it. *label*: the memory module, where another report names it."""
+    """A report, what it shows, and in which ways the log tells it. *label*: the memory module, where another report names it. *read*: the
+    Functions of firmware's record that the kernel's own lines have repeated.
+    """
 
     report: AnyReport
     shown: tuple[Shown, ...]
     sources: list[str]
     label: str = ""
+    read: frozenset[Bdf] = frozenset()
 
 
 def told(reports: Iterable[AnyReport], source: str = "log") -> Iterator[Told]:
@@ -97,15 +100,24 @@ def _same(error: AerError, event: AerEvent) -> bool:
 
 
 def _explained(error: AerError, window: deque[Told]) -> bool:
-    # Firmware's record without AER registers, and the kernel's line that has them, are one error; a line without a bit adds nothing.
+    # Firmware's record, and the kernel's line about it, are one error, whichever has the AER registers; a line without a bit adds nothing.
+    # Kernels print not every record that comes again, but the line each time.
     if error.origin != "apei":
         return False
     records = [earlier for earlier in window if isinstance(earlier.report, GhesRecord) and any(s.bdf == error.bdf for s in earlier.shown)]
     if not error.status and not error.printed:
         return bool(records)
     for earlier in records:
+        if error.bdf not in earlier.read and any(_has(sight, error) for sight in earlier.shown):
+            earlier.read |= {error.bdf}
+            return True
+    for earlier in records:
         earlier.shown = tuple(replace(s, conditions=()) if s.bdf == error.bdf else s for s in earlier.shown)
     return False
+
+
+def _has(sight: Shown, error: AerError) -> bool:
+    return sight.bdf == error.bdf and error.status in (sight.words.get(UE), sight.words.get(CE))
 
 
 class Logged:

@@ -90,6 +90,16 @@ def test_firmware_record_and_the_kernel_reading_of_it_are_one_event(plugins: lis
     assert [e.class_ for e in both] == ["ereport.io.pciex.tl.acsv"]
 
 
+def test_firmware_record_with_registers_is_not_counted_again_by_the_kernel_s_line(plugins: list[Plugin]) -> None:
+    record = "{1}[Hardware Error]:  Error 0, type: recoverable\n{1}[Hardware Error]:   section_type: PCIe error\n"
+    record += "{1}[Hardware Error]:   device_id: 0000:c9:02.0\n{1}[Hardware Error]:   aer_uncor_status: 0x00200000, aer_uncor_mask: 0x0\n"
+    line = "pcieport 0000:c9:02.0: AER: aer_status: 0x00200000, aer_mask: 0x00000000\n"
+    assert [e.class_ for e in bits(plugins, record + line)] == ["ereport.io.pciex.tl.acsv"]
+    assert len(bits(plugins, record + line + line)) == 2  # a record that the kernel did not print again
+    assert len(bits(plugins, record + line.replace("c9:02.0", "c9:03.0"))) == 2
+    assert len(bits(plugins, record + line.replace("0x00200000", "0x00100000"))) == 2
+
+
 def test_message_of_a_root_port_is_its_root_error_status(plugins: list[Plugin]) -> None:
     found = bits(plugins, "pcieport 0000:00:1c.0: AER: Multiple Uncorrectable (Fatal) error message received from 0000:04:00.0\n")
     assert [(e.class_.rpartition(".")[2], e.payload["bit"]) for e in found] == [("ue-msg", 2), ("mue-msg", 3), ("fe-msg", 6)]
