@@ -15,7 +15,7 @@ import msgspec
 from pcifma.access.clock import EPOCH_2000_NS
 from pcifma.access.kernlog.evidence import shown
 from pcifma.access.kernlog.report import AerError, AerEvent, AnyReport, BankText, FmaFault, GhesRecord, MemoryText
-from pcifma.access.kernlog.sight import CE, SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
+from pcifma.access.kernlog.sight import CE, CE_MASK, SECONDARY, UE, UE_MASK, UE_SEVERITY, Condition, Shown
 from pcifma.access.seam import MCE_RECORD, Record
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
@@ -77,11 +77,16 @@ def told(reports: Iterable[AnyReport], source: str = "log") -> Iterator[Told]:
 def _merged(event: AerEvent, window: deque[Told]) -> bool:
     # The tracepoint fires once for each Function that the kernel prints, with the unmasked bits and the same severity.
     for earlier in window:
-        report = earlier.report
-        if isinstance(report, AerError) and "aer_event" not in earlier.sources and _same(report, event):
+        if "aer_event" not in earlier.sources and _told_by(earlier, event):
             earlier.sources.append("aer_event")
             return True
     return False
+
+
+def _told_by(earlier: Told, event: AerEvent) -> bool:
+    if isinstance(earlier.report, AerError):
+        return _same(earlier.report, event)
+    return isinstance(earlier.report, GhesRecord) and any(_shows(sight, event) for sight in earlier.shown)
 
 
 def _known(error: MemoryText, window: deque[Told]) -> bool:
@@ -114,6 +119,12 @@ def _explained(error: AerError, window: deque[Told]) -> bool:
     for earlier in records:
         earlier.shown = tuple(replace(s, conditions=()) if s.bdf == error.bdf else s for s in earlier.shown)
     return False
+
+
+def _shows(sight: Shown, event: AerEvent) -> bool:
+    status, mask = (CE, CE_MASK) if event.severity == "correctable" else (UE, UE_MASK)
+    unmasked = sight.words.get(status, 0) & ~sight.words.get(mask, 0)
+    return sight.bdf == event.bdf and unmasked != 0 and event.status in (0, unmasked)
 
 
 def _has(sight: Shown, error: AerError) -> bool:

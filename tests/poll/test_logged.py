@@ -95,6 +95,10 @@ def test_firmware_record_with_registers_is_not_counted_again_by_the_kernel_s_lin
     record += "{1}[Hardware Error]:   device_id: 0000:c9:02.0\n{1}[Hardware Error]:   aer_uncor_status: 0x00200000, aer_uncor_mask: 0x0\n"
     line = "pcieport 0000:c9:02.0: AER: aer_status: 0x00200000, aer_mask: 0x00000000\n"
     assert [e.class_ for e in bits(plugins, record + line)] == ["ereport.io.pciex.tl.acsv"]
+    event = "aer_event: 0000:c9:02.0 PCIe Bus Error: severity=Uncorrected, non-fatal, ACS Violation, TLP Header=Not available\n"
+    (found,) = bits(plugins, record + line + event)
+    assert found.sources == ["log", "aer_event"]
+    assert len(bits(plugins, record + line + event.replace("ACS Violation", "Completion Timeout"))) == 2
     assert len(bits(plugins, record + line + line)) == 2  # a record that the kernel did not print again
     assert len(bits(plugins, record + line.replace("c9:02.0", "c9:03.0"))) == 2
     assert len(bits(plugins, record + line.replace("0x00200000", "0x00100000"))) == 2
