@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pcifma.poll.ereport import Maker
 
 _LAST = 1 << 16  # after every register
+_SHADOWS = range(4)  # Device Status bits that say that there was an error; bit 5, Transactions Pending, is news of its own
 
 
 class Settlement:
@@ -148,7 +149,8 @@ def _sightings(target: Watched, shown: Sequence[Snapshot], before: Snapshot | No
 def _was_shadow(before: Snapshot | None, evidence: Evidence) -> bool:
     # A Device Status bit that stood at the last look and was not told then is the shadow of an AER bit that was: whoever has cleared
     # that one, the shadow is no error of its own. QEMU's e1000e never clears it, and Linux does so after AER.
-    return evidence.location == DEVICE_STATUS and before is not None and shows(before, evidence)
+    is_shadow = evidence.location == DEVICE_STATUS and evidence.bit in _SHADOWS
+    return is_shadow and before is not None and shows(before, evidence)
 
 
 def _normalise(plugin: Sourced, now: Snapshot, before: Snapshot | None) -> list[Finding]:

@@ -227,6 +227,7 @@ def test_drill_reaches_agents_of_others_and_shows_in_status(root: Path) -> None:
     agent(root, "pass")
     tree = Sysfs(root / "sys")
     with daemon(root, "--source", str(tree.root)) as fmd:
+        fmd.plugins()  # loaded, all of them
         done = drill(fmd, "--json")
         outcome = json.loads(done.stdout)
         assert (done.returncode, outcome["passed"], outcome["silent"]) == (0, True, [])
@@ -241,6 +242,7 @@ def test_drill_finds_out_an_agent_that_does_not_work(root: Path) -> None:
     agent(root, "raise ValueError('off')")
     tree = Sysfs(root / "sys")
     with daemon(root, "--source", str(tree.root)) as fmd:
+        fmd.plugins()
         done = drill(fmd)
         assert done.returncode == 1
         assert "FAILED  announced: not answered by pager" in done.stdout
