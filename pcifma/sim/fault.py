@@ -321,16 +321,16 @@ def fault(kind: str, draw: Random, fabric: Fabric) -> Drawn:
     if kind == "two-faults":
         first, *more = draw.sample(cards, min(2, len(cards)))
         one = _made(kind, _Site(draw, fabric, first), draw.choice(_SINGLE))
-        other = [_made(kind, _Site(draw, fabric, card), draw.choice(_SINGLE)) for card in more]
+        other = [_made(kind, _Site(draw, fabric, card), draw.choice(_SINGLE), strays=False) for card in more]
         shown = (shown for each in other for shown in each.shown)
         fits = _UNTOLD if _hide(one, *other) else max(each.fits for each in (one, *other))
         return replace(one, shown=(*one.shown, *shown), fits=fits, beside=tuple(each.culprit for each in other))
     return _made(kind, _Site(draw, fabric, draw.choice(cards)), kind)
 
 
-def _made(kind: str, site: _Site, maker: str) -> Drawn:
+def _made(kind: str, site: _Site, maker: str, *, strays: bool = True) -> Drawn:
     culprit, fits, shown = MAKERS[maker](site)
-    return Drawn(kind, culprit, (*_stray_errors(site), *shown), fits)
+    return Drawn(kind, culprit, (*(_stray_errors(site) if strays else ()), *shown), fits)
 
 
 def _hide(*faults: Drawn) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +18,7 @@ from .exercise import Exercise, Hypothesis, Verdict
 from .gathering import Kept, Round
 from .history import Entry, Swap
 from .link import Links, Marginal
-from .place import GUEST_DRIVERS, FabricSpace, path
+from .place import GUEST_DRIVERS, FabricSpace, path, siblings
 from .rate import Direction
 from .removal import Removals
 from .rule import Fault, LinkSuspect, Rules, UrgencyWord, matches
@@ -27,10 +27,19 @@ Outcome = Literal["convict", "watch", "silent"]
 # What one exercise of the host bridge's record echoes: a verdict on the same machine so short before, or after.
 ECHO_S = 60.0
 CONTAINED = "ereport.io.pciex.dpc.trig"
+UNREAD = "ereport.pcifma.unread"
 ROOT_COMPLEX = "ereport.io.pciex.rc."
 # Who is less certain than so many percent is not pulled in the night; and is watched rather than convicted of what software survived.
 PAGED = 25
 MENDED = frozenset({"repaired", "replaced"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was *taken* by which case, by uuid, and who is *absent* although nothing that was judged explains it."""
+
+    taken: Mapping[str, str]
+    absent: Sequence[Ereport]
 
 
 class Convictions:
@@ -43,8 +52,8 @@ class Convictions:
 
     # Exercises.
 
-    def judge(self, part: str, together: Round) -> Mapping[str, str]:
-        """Judge what was gathered of *part*; the case of each ereport that one took."""
+    def judge(self, part: str, together: Round) -> Judged:
+        """Judge what was gathered of *part*."""
         services = self._services
         fabric = self._removals.fabric(services.fabric, part, services.now_ns())
         fresh = self._unexplained(fabric, together.fresh)
@@ -55,10 +64,10 @@ class Convictions:
         followers = _followers([*together.past, *fresh])
         evidence = self._evidence(fabric, [one for one in (*together.past, *fresh) if one.event.uuid not in followers])
         if not fresh or not evidence or self._is_echo(fresh, together.past):
-            return taken
+            return Judged(taken, ())
         if all(_is_nobodys(one) for one in evidence):
             self._leave_open(fabric, part, fresh)
-            return taken
+            return Judged(taken, ())
         verdicts = [_with_followers(verdict, known, followers) for verdict in self._verdicts(fabric, evidence)]
         for verdict in verdicts:
             mine = [known[uuid] for uuid in sorted(verdict.explains)]
@@ -69,7 +78,16 @@ class Convictions:
         left = [one for one in fresh if one.event.uuid not in explained and not self._rules.is_echo(one.seen.class_)]
         if left:
             self._leave_open(fabric, part, left)
-        return taken
+        return Judged(taken, self._unheard(fabric, fresh, evidence, verdicts))
+
+    def _unheard(self, fabric: Fabric, fresh: Sequence[Kept], evidence: Sequence[Seen], verdicts: Sequence[Verdict]) -> Sequence[Ereport]:
+        # Who reads all ones beside errors that are not of it, nor of anything above it.
+        plain = [one for one in evidence if not one.context]
+        if all(one.class_ == UNREAD for one in plain):
+            return ()
+        blamed = {verdict.best.part for verdict in verdicts}
+        absent = [one for one in fresh if one.seen.class_ == UNREAD and not _is_contained(fabric, one.seen, plain)]
+        return [one.event for one in absent if blamed.isdisjoint(_over(fabric, one.seen.device))]
 
     def _unexplained(self, fabric: Fabric, fresh: Sequence[Kept]) -> list[Kept]:
         kept = {event.uuid for event in self._removals.unexplained(fabric, [one.event for one in fresh], self._services.now_ns())}
@@ -134,6 +152,9 @@ class Convictions:
         repeated = len(fresh) < len(mine)
         outcome = self._outcome(fabric, verdict, key, events, repeated=repeated)
         known = self._known(verdict, key, mine)
+        if known is not None and self._is_another(known, verdict, mine):
+            self._split(known, fabric, best.part)
+            known = None
         if known is not None:
             for one in fresh:
                 known.add_ereport(one.event)
@@ -157,6 +178,23 @@ class Convictions:
             # Of many that it may be, one is known to do so.
             known = next((case for pair in sorted(verdict.candidates) if (case := self._docket.first_of(pair)) is not None), None)
         return known
+
+    def _is_another(self, known: Case, verdict: Verdict, mine: Sequence[Kept]) -> bool:
+        # A second part that reads all ones does not clear the first, of which other evidence was seen.
+        if any(one.seen.class_ != UNREAD for one in mine) or known.state != "SOLVED" or self._docket.is_watched(known):
+            return False
+        told = self._docket.chain(known)
+        return not told.get("rest") and told.get("device") != verdict.best.part
+
+    def _split(self, known: Case, fabric: Fabric, part: str) -> None:
+        # *part* gets a case of its own: it is no suspect of *known* any more.
+        told = self._docket.chain(known)
+        rows = [row for row in told["suspects"] if row["device"] != part]
+        functions = [(row, find(fabric, str(row["device"]))) for row in rows]
+        named = [suspect(fabric, str(row["class"]), function, int(row["percent"])) for row, function in functions if function is not None]
+        if named and len(rows) < len(told["suspects"]):
+            chain = {**told, "suspects": rows, "candidates": [pair for pair in told["candidates"] if pair[1] != part]}
+            self._docket.revise(known, known.key, chain, named, severity="", urgency="never-mind")
 
     def _is_news(self, known: Case, verdict: Verdict, outcome: Outcome) -> bool:
         # What is known is told again only where the list has become shorter, or the matter more urgent.
@@ -293,6 +331,14 @@ def _is_message(one: Seen) -> bool:
     # Message bits of Root Error Status, and a trigger of Downstream Port Containment by a message.
     is_one = one.class_.startswith(ROOT_COMPLEX) or (one.class_ == CONTAINED and "by-message" in one.tags)
     return is_one and "source" in one.named
+
+
+def _over(fabric: Fabric, device: str) -> frozenset[str]:
+    # All that can take *device* away with it: what is above, and its own device.
+    function = find(fabric, device)
+    if function is None:
+        return frozenset({device})
+    return frozenset(str(f.bdf) for f in (*path(fabric, function), *siblings(fabric, function)))
 
 
 def _is_nobodys(one: Seen) -> bool:

@@ -107,7 +107,10 @@ class Diagnosis:
             self._still_absent(msgspec.json.decode(data, type=Ereport))
         elif timer.startswith(DUE):
             together = self._gathering.close(data)
-            self._gathering.settle(data, together.fresh, self._convictions.judge(data, together))
+            judged = self._convictions.judge(data, together)
+            self._gathering.settle(data, together.fresh, judged.taken)
+            for event in judged.absent:
+                self._gathering.add(event)
 
     def close(self) -> None:
         """Nothing is held outside the buffers."""

@@ -296,6 +296,28 @@ def test_chain_says_what_each_log_names_and_keeps_what_was_said_before(desk: Des
     assert chain["rivals"][0]["percent"] > 0
 
 
+def test_second_dead_card_beside_a_link_that_went_down_is_a_second_case_after_its_minute(desk: DeskMaker) -> None:
+    one = desk()
+    gone = [event("x", card, class_="ereport.pcifma.unread", severity="info", payload={"reason": "gone"}) for card in (CARD_A, CARD_B)]
+    happen(one, event("dl.sd", DOWN_A, severity="fatal"), *gone)
+    assert [device for _, device in suspects(one)] == [CARD_A]
+    happen(one, wait_s=90)
+    assert [device for _, device in suspects(one)] == [CARD_A, CARD_B]
+    happen(one, wait_s=300)
+    assert len(cases(one)) == 2
+
+
+def test_second_of_two_listed_cards_that_is_gone_too_gets_a_case_of_its_own_and_clears_nobody(desk: DeskMaker) -> None:
+    one = desk()
+    gone = [event("x", card, class_="ereport.pcifma.unread", severity="info", payload={"reason": "gone"}) for card in (CARD_A, CARD_B)]
+    happen(one, event("tl.cto", ROOT), *gone)
+    assert {suspect.device for suspect in cases(one)[0].fault_list} == {CARD_A, CARD_B}
+    happen(one, wait_s=90)
+    assert [device for _, device in suspects(one)] == [CARD_A, CARD_B]
+    last = {each.uuid: each for each in one.log.reader().lists()}[cases(one)[0].uuid]
+    assert {suspect.device for suspect in last.fault_list if suspect.status == "faulty"} == {CARD_A}
+
+
 def test_list_that_was_too_short_is_revised_under_the_same_uuid(desk: DeskMaker) -> None:
     one = desk()
     buses = range(3, 9)
