@@ -136,3 +136,18 @@ def test_mail_in_quoted_printable_is_put_together_where_it_was_cut() -> None:
 def test_cut_at_an_equals_sign_keeps_the_number(cut: str) -> None:
     (line,) = all_lines(f"[    1.000000] igb 0000:09:00.0:   device [8086:1537] error {cut}\n")
     assert line.text.endswith("status/mask=00004000/0")
+
+
+def test_a_line_that_syslog_says_came_again_comes_again() -> None:
+    log = (
+        "Mar  3 10:00:00 h kernel: EDAC MC0: 1 CE error\n"
+        "Mar  3 10:00:05 h last message repeated 2 times\n"
+        "Mar  3 10:00:06 h kernel: message repeated 3 times: [ [   12.500000] pcieport 0000:00:1c.0: AER: Corrected error received: 1c.0]\n"
+        "Mar  3 10:00:07 h kernel: message repeated 999999999 times: [ x]\n"
+    )
+    found = list(lines(io.BytesIO(log.encode())))
+    assert [(one.number, one.text) for one in found[:3]] == [
+        (1, "EDAC MC0: 1 CE error"), (2, "EDAC MC0: 1 CE error"), (2, "EDAC MC0: 1 CE error"),
+    ]  # fmt: skip
+    assert [(one.number, one.boot_ns) for one in found[3:6]] == [(3, 12_500_000_000)] * 3
+    assert found[5].text.endswith("1c.0") and len(found) == 6 + 1000

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import BinaryIO
 
 from pcifma.access.kernlog.envelope import Opened, opened
@@ -19,6 +20,7 @@ from pcifma.access.kernlog.envelope import Opened, opened
 PIECE_CHARS = 4096
 _JOIN_CHARS = 600
 _JOINS = 3
+_REPEATS = 1000  # of one line, however often a log says that it came
 
 BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]"
 
@@ -86,7 +88,7 @@ def lines(source: BinaryIO, wanted: Callable[[str], bool] = bool) -> Iterator[Li
 
     Physical lines that are not *wanted* are passed over.
     """
-    return _joined(piece for number, text in _physical(source) if wanted(text) for piece in _pieces(number, text))
+    return _joined(piece for number, text in _unfolded(_physical(source)) if wanted(text) for piece in _pieces(number, text))
 
 
 def strip(number: int, text: str) -> Line:
@@ -122,6 +124,24 @@ def _physical(source: BinaryIO) -> Iterator[tuple[int, str]]:
         fresh = text.endswith("\n")
         yield number, text
     stream.detach()
+
+
+# How syslog says that a line came again: klogd's about the line before, rsyslog's with the line in it.
+_FOLDED = re.compile(
+    r"(?:last message repeated (?P<before>\d{1,9}) times|message repeated (?P<times>\d{1,9}) times: \[ ?(?P<what>.*)\])\s*$"
+)
+
+
+def _unfolded(physical: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    last = ""
+    for number, text in physical:
+        match = _FOLDED.search(text) if "repeated" in text else None
+        if match is None:
+            last = text
+            yield number, text
+            continue
+        again = last if match["what"] is None else f"{text[: match.start()]}{match['what']}\n"
+        yield from repeat((number, again), min(int(match["before"] or match["times"]), _REPEATS))
 
 
 def _encoding(source: BinaryIO) -> str:
