@@ -73,3 +73,20 @@ def test_drivers_iommus_and_nmis_speak_of_errors_too(tmp_path: Path) -> None:
     with open_log(str(log)) as opened:
         assert not list(opened.reports())
         assert opened.speaks_of_errors() == (1, 2, 4, 5)
+
+
+def test_what_every_boot_says_speaks_of_no_error(tmp_path: Path) -> None:
+    log = tmp_path / "dmesg"
+    log.write_text(
+        "acpi PNP0A08:00: _OSC: platform does not support [AER]\n"
+        "pcieport 0000:00:01.0: AER: enabled with IRQ 26\n"
+        "pcieport 0000:00:01.0: DPC: error containment capabilities: Int Msg #0, RPExt+ PoisonedTLP+ SwTrigger+ RP PIO Log 4\n"
+        "GHES: APEI firmware first mode is enabled by APEI bit and WHEA _OSC.\n"
+        "EEH: PCI Enhanced I/O Error Handling Enabled\n"
+        "EDAC MC0: Giving out device to module skx_edac controller Skylake Socket#0 IMC#0: DEV 0000:64:0a.0 (INTERRUPT)\n"
+        "DMAR: Intel(R) Virtualization Technology for Directed I/O\n"
+        "RAS: Correctable Errors collector initialized.\n"
+    )
+    with open_log(str(log)) as opened:
+        assert not list(opened.reports())
+        assert opened.speaks_of_errors() == ()

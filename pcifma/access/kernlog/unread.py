@@ -10,7 +10,8 @@ from typing import BinaryIO
 from pcifma.access.kernlog.line import lines
 
 _SPEAKS = re.compile(
-    r"PCI-?[eE] Bus Error|error status/mask|aer_status|AER: .{0,40}error|containment event, |EEH: .{0,40}(?:Frozen|Fenced|error)"
+    r"PCI-?[eE] Bus Error|error status/mask|aer_status|AER: .{0,40}(?:error (?:message )?receiv|recovery failed)"
+    r"|containment event, |EEH: .{0,40}(?:Frozen|Fenced|error)"
     r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred"
     r"|fallen off the bus|CSTS=0xffffffff|[Dd]evice inaccessible|Invalidation Time-?out|Completion-Wait loop timed out|IO_PAGE_FAULT"
     r"|DMAR: \[DMA|PCI system error|IOCK error"
