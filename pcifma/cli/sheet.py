@@ -98,7 +98,8 @@ def _deaf(report: Report) -> Iterator[str]:
     deaf = sum(found.deaf for found in report.coverage.lines)
     if deaf and report.machine.kind != "capture":
         verb = "has" if deaf == 1 else "have"
-        yield line("deaf", f"{plural(deaf, 'Function')} {verb} nobody to tell: pcifma coverage")
+        command = "pcifma coverage" if report.machine.kind == "live" else "pcifma coverage SOURCE"
+        yield line("deaf", f"{plural(deaf, 'Function')} {verb} nobody to tell: {command}")
 
 
 def _stuck(report: Report, found: Sequence[Ereport]) -> Iterator[str]:

@@ -175,6 +175,10 @@ def test_host_seen_from_a_container_is_swept(tmp_path: Path) -> None:
     assert (done.returncode, line["class"], line["host"]) == (1, "ereport.io.pciex.dl.btlp", "outside")
 
 
+def test_deaf_functions_of_another_host_are_explained_by_the_same_source() -> None:
+    assert "4 Functions have nobody to tell: pcifma coverage SOURCE\n" in pcifma("sweep", FIXTURE).stdout
+
+
 def test_replay_prints_events_and_ends_with_a_trailer() -> None:
     done = pcifma("replay", "--json", FIXTURE)
     classes = [json.loads(line)["class"] for line in done.stdout.splitlines()]
