@@ -151,3 +151,5 @@ def test_a_line_that_syslog_says_came_again_comes_again() -> None:
     ]  # fmt: skip
     assert [(one.number, one.boot_ns) for one in found[3:6]] == [(3, 12_500_000_000)] * 3
     assert found[5].text.endswith("1c.0") and len(found) == 6 + 1000
+    many = lines(io.BytesIO(b"message repeated 1000 times: [ x]\n" * 300))
+    assert sum(1 for _ in many) == 100_000

@@ -20,7 +20,7 @@ from pcifma.access.kernlog.envelope import Opened, opened
 PIECE_CHARS = 4096
 _JOIN_CHARS = 600
 _JOINS = 3
-_REPEATS = 1000  # of one line, however often a log says that it came
+_REPEATS, _ALL_REPEATS = 1000, 100_000  # of one line, and of all in one log, however often it says that they came
 
 BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]"
 
@@ -88,7 +88,7 @@ def lines(source: BinaryIO, wanted: Callable[[str], bool] = bool) -> Iterator[Li
 
     Physical lines that are not *wanted* are passed over.
     """
-    return _joined(piece for number, text in _unfolded(_physical(source)) if wanted(text) for piece in _pieces(number, text))
+    return _joined(piece for number, text in _unfolded(_physical(source), wanted) for piece in _pieces(number, text))
 
 
 def strip(number: int, text: str) -> Line:
@@ -132,16 +132,21 @@ _FOLDED = re.compile(
 )
 
 
-def _unfolded(physical: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    last = ""
+def _unfolded(physical: Iterable[tuple[int, str]], wanted: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
+    # A small log that claims many repeats must not take long.
+    last, left = "", _ALL_REPEATS
     for number, text in physical:
         match = _FOLDED.search(text) if "repeated" in text else None
         if match is None:
             last = text
-            yield number, text
+            if wanted(text):
+                yield number, text
             continue
         again = last if match["what"] is None else f"{text[: match.start()]}{match['what']}\n"
-        yield from repeat((number, again), min(int(match["before"] or match["times"]), _REPEATS))
+        times = min(int(match["before"] or match["times"]), _REPEATS, left)
+        left -= times
+        if wanted(again):
+            yield from repeat((number, again), times)
 
 
 def _encoding(source: BinaryIO) -> str:

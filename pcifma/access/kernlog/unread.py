@@ -15,6 +15,7 @@ _SPEAKS = re.compile(
     r"|[Mm]achine [Cc]heck (?:Exception|Event|events logged)|Machine Check: \d|MC\d{1,3}_STATUS\[|hardware error has occurred"
     r"|fallen off the bus|CSTS=0xffffffff|[Dd]evice inaccessible|Invalidation Time-?out|Completion-Wait loop timed out|IO_PAGE_FAULT"
     r"|DMAR: \[DMA|PCI system error|IOCK error"
+    r"|: 0x[0-9a-fA-F]{1,2}:0x[01]?[0-9a-fA-F]:0x[0-7]\s*$"
     r"|detected on a component at|PCI(?: Express|e) Error \(|Bus (?:Fatal|Uncorrectable|Correctable) Error|PCI [PS]ERR\b"
     r"|WHEA-Logger|WHEA_UNCORRECTABLE|Hardware error from APEI|EDAC MC\d{1,3}: .{0,20}\b(?:CE|UE)\b"
 )
