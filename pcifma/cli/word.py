@@ -81,6 +81,8 @@ _EITHER = {
 _HEXADECIMAL = re.compile(r"\+0[xX]")
 _LARGEST = 32
 _VALUE = re.compile(r"(?:0[xX])?[0-9a-fA-F_]{1,20}")
+_QUOTED = re.compile(r"(?P<name>[^:=]{1,60}):(?P<values>(?:\s{1,4}(?:0[xX])?[0-9a-fA-F]{1,8}){1,14})\s*")  # `TLP Header: 40000001 …`
+_WORD_DIGITS = 8
 
 
 def words(tokens: Iterable[str]) -> dict[Location, int]:
@@ -96,7 +98,8 @@ def words(tokens: Iterable[str]) -> dict[Location, int]:
             found[at] = _value(token, at)
             at, named = Location(at.capability, at.offset + at.width, at.width), None
         elif named is not None:
-            raise UsageError(f"{token!r}: after {named} comes its value in hexadecimal, as 0x00040000")
+            flags = "; flags as lspci prints them: pcifma decode --log FILE" if token[-1:] in ("+", "-") else ""
+            raise UsageError(f"{token!r}: after {named} comes its value in hexadecimal, as 0x00040000{flags}")
         else:
             named = at = _register(token)
     if named is not None:
@@ -106,6 +109,10 @@ def words(tokens: Iterable[str]) -> dict[Location, int]:
 
 def _split(tokens: Iterable[str]) -> Iterator[str]:
     for token in tokens:
+        if quoted := _QUOTED.fullmatch(token):
+            yield quoted["name"]
+            yield from quoted["values"].split()
+            continue
         name, equals, value = token.partition("=")
         yield name
         if equals:
@@ -119,10 +126,21 @@ def _register(token: str) -> Location:
     plain = "_".join(name.lower().split())
     if plain in _EITHER:
         raise UsageError(f"{token!r}: {_EITHER[plain]}")
+    asked = SHORT_NAMES.get(plain) or (plain if " " in name else name)
     try:
-        return resolve(SHORT_NAMES.get(plain) or (plain if " " in name else name))
+        return resolve(asked)
     except ValueError as err:
-        raise UsageError(str(err)) from None
+        raise UsageError(f"{str(err).replace(asked, token)}{_instead(token)}") from None
+
+
+def _instead(token: str) -> str:
+    # What somebody had in mind who gave a line of a log, or a value without its register.
+    if " " in token.strip() or "/" in token:
+        return "; a line of a log: pcifma decode --log FILE"
+    if not _VALUE.fullmatch(token):
+        return ""
+    digits = token.lower().removeprefix("0x")
+    return f"; before a value stands its register: pcifma decode {'mci_status' if len(digits) > _WORD_DIGITS else 'UESta'} {token}"
 
 
 def _value(token: str, at: Location) -> int:

@@ -125,6 +125,11 @@ def test_type_chooses_between_layouts(decode: Decode) -> None:
         (("DevSta", "12345"), "which has 16 bits"),
         (("DevSta", "UESta", "1"), "comes its value in hexadecimal"),
         (("nonsense", "1"), "nonsense"),
+        (("00100000",), "before a value stands its register: pcifma decode UESta 00100000"),
+        (("bea0000000000108",), "before a value stands its register: pcifma decode mci_status bea0000000000108"),
+        (("error status/mask=00100000/00000000",), "'error status/mask' is no register"),
+        (("pcieport 0000:00:1c.0: PCIe Bus Error",), "; a line of a log: pcifma decode --log FILE"),
+        (("DevSta:", "CorrErr+"), "; flags as lspci prints them: pcifma decode --log FILE"),
         (("UESta", "1", "--type", "toaster"), "there are endpoint"),
         (("UESta", "1", "--device", "x"), "no Function address"),
         (("UESta", "1", "--log", "x"), "give either"),
@@ -139,6 +144,11 @@ def test_wrong_usage_is_one_line_and_exit_2(decode: Decode, tokens: tuple[str, .
     assert complaint in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
+
+
+def test_a_register_and_its_values_may_be_one_quoted_argument(decode: Decode) -> None:
+    assert b"MWr32 1 DW" in decode("TLP Header: 40000001 0000030f 90028090 00000000").stdout
+    assert b"Unsupported Request" in decode("aer_uncor_status: 0x00100000").stdout
 
 
 def test_log_gives_json_lines_and_a_trailer(decode: Decode, tmp_path: Path) -> None:
