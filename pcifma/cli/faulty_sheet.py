@@ -194,6 +194,9 @@ def _suspects(case: CaseRecord, parts: Sequence[Part | None], page: Page) -> Ite
         cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
         yield f"{suspect.certainty:3d}%  {cells}  {row[3]}"
         yield from _fmris(suspect) if page.verbose else ()
+    rest = 100 - sum(suspect.certainty for suspect in case.suspects)
+    if rest > 0:
+        yield f"{rest:3d}%  others that fit as well: pcifma explain {case.uuid[:_SHORT]}"
 
 
 def _called(name: str) -> str:

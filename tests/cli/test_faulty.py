@@ -83,6 +83,12 @@ def store(log: Log, *events: Ereport) -> None:
     log.append(Batch(1, ereports=events, evidence=tuple((1, n) for n in range(1, len(events) + 1)))).wait()
 
 
+
+def test_list_that_names_not_all_says_what_is_left_to_others(log: Log) -> None:
+    told = "\n".join(read(log, case(suspect(CARD, 30), suspect(PORT, 20))).values())
+    assert " 50%  others that fit as well: pcifma explain" in told
+    assert "others that fit" not in "\n".join(read(log, case()).values())
+
 def test_case_is_read_from_head_to_what_to_do(log: Log) -> None:
     store(log, *(ereport(n, count=3) for n in range(2)))
     link = suspect(CARD, 60, class_="fault.io.pciex.bus-linkerr-corr")
