@@ -42,15 +42,16 @@ def suspect(fabric: Fabric, class_: str, function: Function, certainty: int) -> 
     """*function* blamed for *class_*."""
     detector = fmri.detector(fabric, function)
     resource = fmri.hc(fabric, function)
-    # A port is blamed for the slot that it leads to, anything else for the card that it is on.
-    slot = function.slot_below if class_ in OF_SLOTS else function.slot
+    # A VF is swapped with the card of its PF. A port is blamed for the slot that it leads to, anything else for the card that it is on.
+    card = (fabric.get(function.physfn) if function.physfn is not None else None) or function
+    slot = function.slot_below if class_ in OF_SLOTS else card.slot
     return Suspect(
         class_=class_,
         certainty=certainty,
         status="faulty",
         device=str(function.bdf),
         asru=f"dev:///{detector['device-path']}",
-        fru=resource,
+        fru=resource if card is function else fmri.hc(fabric, card),
         location=slot.label if slot is not None else "",
         resource=resource,
     )

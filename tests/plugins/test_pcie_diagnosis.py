@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 from support.desk import Desk
-from support.diagnosis import CARD_A, CARD_B, DOWN_A, DOWN_B, ROOT, UP, plugin, switch
+from support.diagnosis import CARD_A, CARD_B, DOWN_A, DOWN_B, ROOT, UP, part, plugin, switch
 from support.event import ereport
 from support.fabric import at, bridge, endpoint, fabric_of, root_port
 from support.image import DOWNSTREAM, UPSTREAM
@@ -18,6 +18,8 @@ from support.image import DOWNSTREAM, UPSTREAM
 from pcifma.event.case import ListEvent
 from pcifma.event.ereport import Ereport
 from pcifma.event.identity import ereport_uuid, utc
+from pcifma.fabric.fabric import Fabric
+from pcifma.fabric.function import Slot
 from pcifma.fmd.rehearsal import registration
 
 SECOND = 1_000_000_000
@@ -357,3 +359,13 @@ def test_errors_of_a_link_are_placed_on_the_fabric_of_now(desk: DeskMaker) -> No
         one.engine.topo(fabric)
         happen(one, event("dl.btlp", DOWN_A, n, severity="correctable"))
         assert uncounted(one) == unplaced
+
+
+def test_virtual_function_is_blamed_by_its_name_and_swapped_with_its_card() -> None:
+    vf, functions = at("0000:03:02.0"), dict(switch().functions)
+    functions[at(CARD_A)] = functions[at(CARD_A)]._replace(slot=Slot("Slot 7", "smbios"))
+    functions[vf] = functions[at(CARD_A)]._replace(bdf=vf, physfn=at(CARD_A), parent=None, slot=None, sysfs="/devices/vf")
+    fabric = Fabric(switch().id, functions, switch().below)
+    blamed = part("docket").suspect(fabric, "fault.io.pciex.device-interr", fabric[vf], 90)
+    assert (blamed.device, blamed.location) == (str(vf), "Slot 7")
+    assert blamed.fru.endswith("pciexbus=03/pciexdev=0/pciexfn=0") and blamed.asru == "dev:////devices/vf"
