@@ -244,7 +244,7 @@ class Log:
 
     def _attempt(self, group: Group) -> Exception | None:
         try:
-            self._store.commit(group, self._foldable)
+            self._store.commit(group, self._foldable, self.subscribers)
         except (sqlite3.Error, LogError, OSError, ValueError, OverflowError) as err:
             return err
         return None

@@ -16,7 +16,7 @@ from pcifma.fmd.log.wal import Sizes
 MIB = 1 << 20
 # Row of `meta`: registers written whose row of the ledger is gone.
 WRITES_GONE = "writes_gone"
-# Ereports in one step: some 50 ms, between two commits.
+# Ereports in one step: some 15 ms.
 SLICE = 10000
 # A pass that leaves more than this part of the rows was not worth another one.
 _WORTH = 0.9
@@ -42,8 +42,8 @@ class Limits:
 
 
 class Retention:
-    """Works in steps on the writer's connection, between commits. *gone*: something was removed since the last tidy; *orphans_gone*:
-    origins were, of which the writer must not know any more.
+    """Works in steps on the writer's connection, inside commits or between them. *gone*: something was removed since the last tidy;
+    *orphans_gone*: origins were, of which the writer must not know any more.
     """
 
     def __init__(self, connection: sqlite3.Connection, limits: Limits | None = None) -> None:
@@ -66,7 +66,11 @@ class Retention:
         if self.used_bytes <= self.limits.database_bytes:
             return False
         with transaction(self._connection):
-            moved = self._fold(upto) or self._retire(upto)
+            return self.slice(upto)
+
+    def slice(self, upto: int) -> bool:
+        """Fold or retire one slice, inside a transaction of the caller's; True if something was done."""
+        moved = self._fold(upto) or self._retire(upto)
         self.gone = self.gone or moved
         return moved
 
@@ -86,7 +90,11 @@ class Retention:
                 FROM error WHERE {_KEPT} GROUP BY origin HAVING count(*) > 1""",
             bounds,
         )
-        execute("UPDATE error SET count = n, first_ns = f, last_ns = l FROM folding WHERE seq = keep")
+        # By the key of what is kept: joined, SQLite would read every ereport of the log for it.
+        execute(
+            """UPDATE error SET (count, first_ns, last_ns) = (SELECT n, f, l FROM folding WHERE keep = seq)
+               WHERE seq IN (SELECT keep FROM folding)"""
+        )
         gone = execute(
             f"""DELETE FROM error WHERE {_KEPT} AND origin IN (SELECT origin FROM folding) AND seq NOT IN (SELECT keep FROM folding)""",
             bounds,

@@ -88,14 +88,36 @@ class Store:
             self.seq = self._open.writer.seq
         return self._open
 
-    def commit(self, group: Group, foldable: int | None) -> None:
-        """Make *group* durable. If that fails, nothing of it is kept: sqlite3.Error, LogUnavailableError."""
+    def commit(self, group: Group, foldable: int | None, subscribers: frozenset[str] | None = None) -> None:
+        """Make *group* durable. If that fails, nothing of it is kept: sqlite3.Error, LogUnavailableError.
+
+        While commits follow each other, room is made inside of them: what is done between two of them has a sync of its own.
+        """
         if self._open is not None and not self._is_in_place(self._open):
             self._set_aside("it was removed or replaced while it was open")
-        writer = self.opened().writer
-        writer.write(group, foldable)
+        opened = self.opened()
+        writer, retention = opened.writer, opened.retention
+        if retention.orphans_gone:
+            writer.forget_origins()
+            retention.orphans_gone = False
+        if self._is_time(opened):
+            writer.write(group, foldable, lambda: retention.slice(self._upto(subscribers)))
+        else:
+            writer.write(group, foldable)
+        opened.commits += 1
         self.repeated += writer.repeated
         self.seq, writer.repeated = writer.seq, 0
+
+    # Looked at so often that it keeps pace with what comes; a commit that fails is tried again without.
+    def _is_time(self, opened: Opened) -> bool:
+        if self.seq - opened.looked_at < LOOK_EVERY:
+            return False
+        opened.looked_at = self.seq
+        return self._is_large(opened) and opened.retention.used_bytes > self._limits.database_bytes
+
+    # The size of the files is a bound of what the database holds, and asked for in no time.
+    def _is_large(self, opened: Opened) -> bool:
+        return opened.file_bytes > self._limits.database_bytes
 
     def recover(self, err: Exception) -> None:
         """After a commit failed: make the next one possible. A connection that saw an I/O error may hold pages that the disk has not."""
@@ -123,22 +145,15 @@ class Store:
         if self._open is None:
             return False
         self._open.wal.tend(idle=idle)
-        if not idle and self.seq - self._open.looked_at < LOOK_EVERY:
+        if not idle:
             return False
-        self._open.looked_at = self.seq
-        retention = self._open.retention
-        # The size of the files is a bound of what the database holds, and asked for in no time.
-        more = self._open.file_bytes > self._limits.database_bytes and self._make_room(retention, subscribers)
-        if retention.orphans_gone:
-            self._open.writer.reload()
-            retention.orphans_gone = False
-        self._open.commits += 1
-        if self._open.commits >= TIDY_EVERY and idle and not more:
+        more = self._is_large(self._open) and self._open.retention.step(self._upto(subscribers))
+        if self._open.commits >= TIDY_EVERY and not more:
             self.tidy()
         return more
 
-    def _make_room(self, retention: Retention, subscribers: frozenset[str] | None) -> bool:
-        return retention.step(min(self._done_with(subscribers), self.seq - self._limits.newest))
+    def _upto(self, subscribers: frozenset[str] | None) -> int:
+        return min(self._done_with(subscribers), self.seq - self._limits.newest)
 
     def tidy(self) -> None:
         """Bound the smaller tables."""

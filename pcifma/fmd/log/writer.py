@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, groupby
 
 import msgspec
@@ -42,8 +42,10 @@ class Writer:
         self._open: dict[int, int] = {}
         self._recent = Recent(connection)
 
-    def write(self, group: Group, taken: int | None) -> None:
-        """Commit *group*, or raise sqlite3.Error with nothing changed. Rows up to *taken* were handed out (None: nobody reads)."""
+    def write(self, group: Group, taken: int | None, also: Callable[[], object] = lambda: None) -> None:
+        """Commit *group*, and what *also* does, or raise sqlite3.Error with nothing changed. Rows up to *taken* were handed out (None:
+        nobody reads).
+        """
         self.frozen = self.seq if taken is None else taken
         before = self.seq, self.repeated, self.folded
         try:
@@ -51,6 +53,7 @@ class Writer:
                 self._events(group)
                 self._state(group)
                 self._origins.save()
+                also()
         except BaseException:
             self.seq, self.repeated, self.folded = before
             self._open.clear()
@@ -60,12 +63,16 @@ class Writer:
         self._origins.keep()
         self._recent.keep()
 
+    def forget_origins(self) -> None:
+        """Origins were removed from the table, by retention."""
+        self._origins.reload()
+        self._open.clear()
+
     def reload(self) -> None:
         """Rows were removed by retention or rotation; the newest may be among them."""
         with transaction(self.connection):
             self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(self.seq),))
-        self._open.clear()
-        self._origins.reload()
+        self.forget_origins()
 
     def _events(self, group: Group) -> None:
         for is_list, run in groupby(group.events, lambda event: isinstance(event, ListArrival)):

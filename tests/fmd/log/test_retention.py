@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from support.event import ereport, list_event, suspect
 from pcifma.access.clock import SimulatedClock
 from pcifma.event.ereport import Ereport
 from pcifma.fmd.log.batch import Batch, CaseRow, Checkpoint, FabricSnapshot, RegisterWrite
+from pcifma.fmd.log.group import Group, Rows
 from pcifma.fmd.log.log import Log
 from pcifma.fmd.log.reader import Reader
-from pcifma.fmd.log.retention import Limits
+from pcifma.fmd.log.retention import Limits, Retention
+from pcifma.fmd.log.schema import MIGRATIONS, has_strict
 from pcifma.fmd.log.store import Store
+from pcifma.fmd.log.ticket import Ticket
 
 KIB = 1 << 10
 SMALL = Limits(database_bytes=700 * KIB, newest=100, fault_bytes=20 * KIB, cases=3, writes=5, fabrics=2)
@@ -60,6 +64,37 @@ def test_too_many_ereports_are_folded_by_origin_and_the_sum_stays(log: Log) -> N
     assert (total, retired) == (30000, 0)
     assert count < 15000
     assert used(log) <= SMALL.database_bytes
+
+
+def test_room_is_made_inside_commits_that_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, inside = [], Retention.slice
+
+    def full_once(self: Retention, upto: int) -> bool:
+        made.append(upto)
+        if len(made) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        return inside(self, upto)
+
+    monkeypatch.setattr(Retention, "slice", full_once)
+    store = Store(tmp_path / "log.db", SimulatedClock(), print, strict=has_strict(), migrations=MIGRATIONS, limits=SMALL)
+    failed = 0
+    for n in range(0, 30000, 500):
+        group = Group()
+        batch = Batch(boot_ns=n, ereports=tuple(ereport(i, device=f"0000:00:{i % 8:02x}.0") for i in range(n, n + 500)))
+        group.add(batch, Rows.of(batch), Ticket())
+        try:
+            store.commit(group, None)
+        except sqlite3.OperationalError as err:
+            failed += 1
+            store.recover(err)
+            store.commit(group, None)  # room that cannot be made now keeps nothing from being stored
+    opened = store.opened()
+    total, size = opened.connection.execute("SELECT sum(count) FROM error").fetchone()[0], opened.retention.used_bytes
+    store.close()
+
+    assert (total, failed) == (30000, 1)
+    assert len(made) > 2
+    assert size <= 2 * SMALL.database_bytes
 
 
 def test_folded_rows_keep_their_bounds_and_their_origin(log: Log) -> None:
