@@ -1,1 +1,1 @@
-"""The keeper: the one process that stays root, and what is said to it."""
+"""The keeper: the process that stays root for configuration space, and what is said to it."""

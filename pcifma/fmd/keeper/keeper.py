@@ -1,4 +1,4 @@
-"""The keeper: the one process that stays root. It opens configuration space read-only for the daemon, hands out a fixed list of
+"""The keeper stays root. It opens configuration space read-only for the daemon, hands out a fixed list of
 root-only facts, and writes logged status bits back where nobody else keeps them and the operator allowed it at start.
 
 Standard library and pcifma.regs only; no plugins, no configuration files. The daemon's side of the socket counts as hostile:

@@ -294,7 +294,8 @@ class Log:
         else:
             ticket.finish()
 
-    # Room is made between commits; where that fails, what is committed is safe in the WAL, and the next commit tries again.
+    # Where no commit waits, room is made here, else inside of commits; where that fails, what is committed is safe in the WAL, and the
+    # next commit tries again.
     def _tend(self) -> bool:
         try:
             more = self._store.tend(self.subscribers, idle=not self._group.tickets)
