@@ -45,7 +45,7 @@ from pcifma.regs.table import Location
 ACK_PATIENCE_NS = 200_000_000
 ACK_PAUSE_NS = 2_000_000
 # Looks share the loop with whoever asks over the control socket: so much processor time at once, where everything changes at once.
-SPAN_S = 0.05
+SPAN_S = 0.03
 
 
 @dataclass(slots=True)

@@ -181,7 +181,8 @@ class Engine:
         if self._outbox.gathered >= AHEAD:
             return False
         more = self._round(limit, until_s)
-        self._expire_all(self.clock.boot_ns(), until_s)
+        if not more or time.monotonic() <= until_s:  # else what is left comes first
+            self._expire_all(self.clock.boot_ns(), until_s)
         self.docket.resolve_due()
         self.docket.settle(self._cursor_of)
         self._commit()
@@ -274,50 +275,58 @@ class Engine:
         commits, handed = self.log.commits() if events else [], 0
         for logged in events:
             at = min(bisect_left(commits, (logged.seq, 0)), len(commits) - 1)
-            self._hand_out(logged, commits[at][1])
+            if not self._hand_out(logged, commits[at][1], until_s):
+                break
             handed += 1
             if time.monotonic() > until_s:  # a module that takes its time does not take that of the looks
                 break
         self._leave()
         self._outbox.gathered += handed
-        reached = events[handed - 1].seq if handed and (handed < len(events) or len(events) == limit) else upto
+        last = events[handed - 1].seq if handed else after
+        reached = last if handed < len(events) or len(events) == limit else upto
         for module in active:
             if not module.failed:
                 module.cursor = max(module.cursor, reached)
         return reached < upto
 
-    def _hand_out(self, logged: Logged, durable_ns: int) -> None:
+    def _hand_out(self, logged: Logged, durable_ns: int, until_s: float) -> bool:
+        # False if time is over and timers that ran out before the event are still to be told: it comes after them, the next time.
         at_ns = self._timeline.of(logged)
         event, seq = logged.event, logged.event.seq
         planned = isinstance(event, Ereport) and event.maintenance is not msgspec.UNSET
         for module in self.modules.values():
             if module.seen >= seq or not module.subscription.takes(event):
                 continue
-            module.seen = seq
             if planned and not module.registration.planned:
+                module.seen = seq
                 module.statistics.planned += 1
                 continue
+            if not module.failed and not self._expire(module, at_ns, until_s):
+                return False
+            module.seen = seq
             if module.failed:
                 module.statistics.dropped += 1
                 continue
-            self._expire(module, at_ns)
             assert module.instance is not None
             self._enter(logged, at_ns, logged.uuid)
             module.take(durable_ns, time.monotonic_ns())
             if module.call(module.instance.recv, event):
                 module.cursor = seq
+        return True
 
     def _expire_all(self, upto_ns: int, until_s: float) -> None:
         for module in self._active():
             self._expire(module, upto_ns, until_s)
 
-    def _expire(self, module: Loaded, upto_ns: int, until_s: float = math.inf) -> None:
+    def _expire(self, module: Loaded, upto_ns: int, until_s: float) -> bool:
+        # False if time is over before all are told that are due; one is told in any case.
         next_ns = module.services.timers.next_ns()
         if next_ns is None or next_ns > upto_ns:
-            return
+            return True
         for number in range(EXPIRIES):
             if number and time.monotonic() > until_s:
-                break
+                self._leave()
+                return (due_ns := module.services.timers.next_ns()) is None or due_ns > upto_ns
             if module.failed or (due := module.services.expire(upto_ns)) is None:
                 break
             name, timer = due
@@ -326,6 +335,7 @@ class Engine:
             module.statistics.timeouts += 1
             module.call(module.instance.timeout, name, timer.data)
         self._leave()
+        return True
 
     def _active(self) -> list[Loaded]:
         return [module for module in self.modules.values() if not module.failed]

@@ -77,6 +77,22 @@ def test_round_ends_when_its_time_is_over_and_goes_on_later(desk: Desk) -> None:
     assert probe.seqs == [1, 2, 3, 4, 5]
 
 
+def test_timers_that_are_due_before_an_event_share_its_round_no_longer_than_there_is_time(desk: Desk) -> None:
+    probe, order = Probe(), list[str]()
+    probe.on_recv, probe.on_timeout = lambda _, event: order.append(str(event.seq)), lambda _, timer, data: order.append(timer)
+    desk.add("diag", probe)
+    for name in "abc":
+        probe.services.arm(name, 1.0)
+    desk.clock.wait_until(desk.clock.boot_ns() + 2 * 10**9)
+    desk.log_events(ereport(0), ereport(1))
+    done = []
+    while desk.engine.pump(until_s=0.0):
+        done.append(len(order))
+    assert order == ["a", "b", "c", "1", "2"]
+    assert done == [1, 2, 4]
+    assert desk.engine.modules["diag"].cursor == 2
+
+
 def test_known_module_gets_what_it_missed(desk: Desk) -> None:
     desk.add("diag", Probe())
     desk.engine.unregister("diag")
