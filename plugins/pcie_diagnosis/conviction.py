@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +15,8 @@ from .address import find
 from .docket import Docket, slim, suspect
 from .evidence import LINK_ERRORS, Seen
 from .exercise import Exercise, Hypothesis, Verdict
-from .gathering import Kept, Round
+from .gathering import Kept, Round, earliest_ns, time_ns
+from .hearsay import followers, is_contained, is_nobodys, with_followers
 from .history import Entry, Swap
 from .link import Links, Marginal
 from .place import GUEST_DRIVERS, FabricSpace, path, siblings
@@ -26,9 +27,7 @@ from .rule import Fault, LinkSuspect, Rules, UrgencyWord, matches
 Outcome = Literal["convict", "watch", "silent"]
 # What one exercise of the host bridge's record echoes: a verdict on the same machine so short before, or after.
 ECHO_S = 60.0
-CONTAINED = "ereport.io.pciex.dpc.trig"
 UNREAD = "ereport.pcifma.unread"
-ROOT_COMPLEX = "ereport.io.pciex.rc."
 # Who is less certain than so many percent is not pulled in the night; and is watched rather than convicted of what software survived.
 PAGED = 25
 MENDED = frozenset({"repaired", "replaced"})
@@ -61,14 +60,14 @@ class Convictions:
         taken: dict[str, str] = {}
         known = {one.event.uuid: one for one in (*together.past, *fresh)}
         new = {one.event.uuid for one in fresh}
-        followers = _followers([*together.past, *fresh])
-        evidence = self._evidence(fabric, [one for one in (*together.past, *fresh) if one.event.uuid not in followers])
+        repeating = followers([*together.past, *fresh])
+        evidence = self._evidence(fabric, [one for one in (*together.past, *fresh) if one.event.uuid not in repeating])
         if not fresh or not evidence or self._is_echo(fresh, together.past):
             return Judged(taken, ())
-        if all(_is_nobodys(one) for one in evidence):
+        if all(is_nobodys(one) for one in evidence):
             self._leave_open(fabric, part, fresh)
             return Judged(taken, ())
-        verdicts = [_with_followers(verdict, known, followers) for verdict in self._verdicts(fabric, evidence)]
+        verdicts = [with_followers(verdict, known, repeating) for verdict in self._verdicts(fabric, evidence)]
         for verdict in verdicts:
             mine = [known[uuid] for uuid in sorted(verdict.explains)]
             if new & verdict.explains:
@@ -86,7 +85,7 @@ class Convictions:
         if all(one.class_ == UNREAD for one in plain):
             return ()
         blamed = {verdict.best.part for verdict in verdicts}
-        absent = [one for one in fresh if one.seen.class_ == UNREAD and not _is_contained(fabric, one.seen, plain)]
+        absent = [one for one in fresh if one.seen.class_ == UNREAD and not is_contained(fabric, one.seen, plain)]
         return [one.event for one in absent if blamed.isdisjoint(_over(fabric, one.seen.device))]
 
     def _unexplained(self, fabric: Fabric, fresh: Sequence[Kept]) -> list[Kept]:
@@ -96,7 +95,7 @@ class Convictions:
     def _evidence(self, fabric: Fabric, kept: Sequence[Kept]) -> list[Seen]:
         # Echoes are heard only where nothing else speaks; beside other evidence they are context. What a port cut off is silent for that.
         plain = [one.seen for one in kept if not self._rules.is_echo(one.seen.class_)]
-        echoes = [one.seen for one in kept if self._rules.is_echo(one.seen.class_) and not _is_contained(fabric, one.seen, plain)]
+        echoes = [one.seen for one in kept if self._rules.is_echo(one.seen.class_) and not is_contained(fabric, one.seen, plain)]
         return [*plain, *(msgspec.structs.replace(one, context=True) for one in echoes)] if plain else echoes
 
     def _is_echo(self, fresh: Sequence[Kept], past: Sequence[Kept]) -> bool:
@@ -149,7 +148,7 @@ class Convictions:
         events = [one.event for one in mine]
         fresh = [one for one in mine if one.event.uuid in new]
         self._said_ns = self._services.now_ns()
-        repeated = len(fresh) < len(mine)
+        repeated = _is_repeated(fresh, [one for one in mine if one.event.uuid not in new])
         outcome = self._outcome(fabric, verdict, key, events, repeated=repeated)
         known = self._known(verdict, key, mine)
         if known is not None and self._is_another(known, verdict, mine):
@@ -320,19 +319,6 @@ def _parts(candidates: Iterable[tuple[str, str]]) -> frozenset[str]:
     return frozenset(part for _, part in candidates)
 
 
-def _followers(kept: Sequence[Kept]) -> dict[str, str]:
-    # A message repeats what its source has logged, and tells nothing where that is known: (its uuid, the source).
-    messages = {one.event.uuid: one.seen.named["source"] for one in kept if _is_message(one.seen)}
-    spoke = {one.event.device for one in kept if one.event.uuid not in messages and one.event.severity != "info"}
-    return {uuid: source for uuid, source in messages.items() if source in spoke}
-
-
-def _is_message(one: Seen) -> bool:
-    # Message bits of Root Error Status, and a trigger of Downstream Port Containment by a message.
-    is_one = one.class_.startswith(ROOT_COMPLEX) or (one.class_ == CONTAINED and "by-message" in one.tags)
-    return is_one and "source" in one.named
-
-
 def _over(fabric: Fabric, device: str) -> frozenset[str]:
     # All that can take *device* away with it: what is above, and its own device.
     function = find(fabric, device)
@@ -341,25 +327,17 @@ def _over(fabric: Fabric, device: str) -> frozenset[str]:
     return frozenset(str(f.bdf) for f in (*path(fabric, function), *siblings(fabric, function)))
 
 
-def _is_nobodys(one: Seen) -> bool:
-    # A message without a source: something below that port failed, and nothing says what.
-    return one.class_.startswith(ROOT_COMPLEX) and one.class_.endswith("-msg") and not one.named
-
-
-def _with_followers(verdict: Verdict, known: Mapping[str, Kept], followers: Mapping[str, str]) -> Verdict:
-    sources = {known[uuid].event.device for uuid in verdict.explains}
-    return replace(verdict, explains=verdict.explains | {uuid for uuid, source in followers.items() if source in sources})
+def _is_repeated(fresh: Sequence[Kept], past: Sequence[Kept]) -> bool:
+    # May all of *fresh* be of the very moment that *past* was of? What a look saw clear after that is another time.
+    if not past:
+        return False
+    told_ns = max(time_ns(one.event.time) for one in past)
+    return not any(earliest_ns(one.event) >= told_ns for one in fresh)
 
 
 def _named(fabric: Fabric, verdict: Verdict) -> list[Suspect]:
     found = [(h, percent, find(fabric, h.part)) for h, percent in verdict.suspects]
     return [suspect(fabric, h.fault.class_, function, percent) for h, percent, function in found if function is not None]
-
-
-def _is_contained(fabric: Fabric, one: Seen, others: Iterable[Seen]) -> bool:
-    function = find(fabric, one.device)
-    ports = {other.device for other in others if other.class_ == CONTAINED}
-    return function is not None and any(str(step.bdf) in ports for step in path(fabric, function)[:-1])
 
 
 def _weighed(row: LinkSuspect, swaps: Sequence[Swap], of: Direction) -> int:

@@ -124,8 +124,8 @@ class Gathering:
         fresh, _ = self._waiting(part)
         self._open.pop(part, None)
         self._store.put(f"{DUE}{part}", b"")
-        since_ns = min((_from_ns(one.event) for one in fresh), default=0) - round(self._window_s * 1e9)
-        past = [one for one in self._past(part) if _ns(one.event.time) >= since_ns]
+        since_ns = min((earliest_ns(one.event) for one in fresh), default=0) - round(self._window_s * 1e9)
+        past = [one for one in self._past(part) if time_ns(one.event.time) >= since_ns]
         return Round(fresh, past)
 
     def _past(self, part: str) -> list[Kept]:
@@ -150,7 +150,8 @@ def _kept_payload(event: Ereport) -> dict[str, str]:
     return {"tlp-target": target} if isinstance(target, str) else {}
 
 
-def _ns(time: str) -> int:
+def time_ns(time: str) -> int:
+    """*time* of an ereport, as ns."""
     return _second_ns(time[:19]) + (int((time[20:29] or "0").ljust(9, "0")) if len(time) > 20 else 0)
 
 
@@ -159,5 +160,6 @@ def _second_ns(time: str) -> int:
     return round(datetime.fromisoformat(time + "+00:00").timestamp() * 1e9)
 
 
-def _from_ns(event: Ereport) -> int:
-    return _ns(event.not_before) if event.not_before else _ns(event.time) - round(LOOK_S * 1e9)
+def earliest_ns(event: Ereport) -> int:
+    """Since when *event* may have happened: the last look that saw nothing, or a look before it was told."""
+    return time_ns(event.not_before) if event.not_before else time_ns(event.time) - round(LOOK_S * 1e9)

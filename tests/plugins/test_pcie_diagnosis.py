@@ -369,3 +369,17 @@ def test_virtual_function_is_blamed_by_its_name_and_swapped_with_its_card() -> N
     blamed = part("docket").suspect(fabric, "fault.io.pciex.device-interr", fabric[vf], 90)
     assert (blamed.device, blamed.location) == (str(vf), "Slot 7")
     assert blamed.fru.endswith("pciexbus=03/pciexdev=0/pciexfn=0") and blamed.asru == "dev:////devices/vf"
+
+
+def test_fault_that_repeats_faster_than_slow_looks_come_reaches_its_threshold(desk: DeskMaker) -> None:
+    one = desk()
+    for n in range(4):
+        now_ns = one.clock.wall_ns()
+        fast = msgspec.structs.replace(poison(n, ROOT)[0], time=utc(now_ns), not_before=utc(now_ns - SECOND))
+        slow = event("pci.sec-dpe", ROOT, n, time=utc(now_ns), not_before=utc(now_ns - 30 * SECOND))
+        one.log_events(fast, slow)
+        one.settle()
+        one.clock.wait_until(one.clock.boot_ns() + 20 * SECOND)
+        one.settle()
+    (last,) = [each for each in one.log.reader().lists() if each.class_ == "list.updated"]
+    assert (last.urgency, last.fault_list[0].device) == ("working-hours", CARD_B)
