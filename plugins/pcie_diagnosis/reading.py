@@ -42,6 +42,8 @@ class Readings:
     def learn(self, event: Ereport) -> None:
         """Take note of what a Function's registers (*event*, the raw snapshot) say of itself."""
         status = event.payload.get("pcie_slot_status") if _is_hot_plug(event) else None
+        if isinstance(status, int) and not status & _CARD and self._slot.get(event.device) is None:
+            status = None  # a slot that never said that a card is in it, or that one came or went, has no presence detection
         news = self._control.learn(event.device, event.payload.get("pcie_command")), self._slot.learn(event.device, status)
         if any(news):
             self._known.clear()
@@ -67,6 +69,9 @@ class Readings:
     def _read(self, event: Ereport, fabric: Fabric) -> Reading:
         one = seen(event, fabric, self._control.get(event.device), self._slot.get(event.device))
         return Reading(home(fabric, event.device), one, one.key)
+
+
+_CARD = 1 << 6 | 1 << 3  # Slot Status: Presence Detect State and Presence Detect Changed (7.5.3.11)
 
 
 def _is_hot_plug(event: Ereport) -> bool:

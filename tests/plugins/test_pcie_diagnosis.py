@@ -277,7 +277,7 @@ def slot(device: str, status: int) -> Ereport:
     return event("pci.fabric", device, severity="info", payload={"pcie_slot_cap": 0x60, "pcie_slot_status": status})
 
 
-@pytest.mark.parametrize(("status", "urgency"), [(0x08, "working-hours"), (0x48, "now")])
+@pytest.mark.parametrize(("status", "urgency"), [(0x08, "working-hours"), (0x48, "now"), (0x00, "now")])
 def test_link_that_goes_down_at_an_empty_slot_pages_nobody(desk: DeskMaker, status: int, urgency: str) -> None:
     one = desk()
     happen(one, slot(DOWN_A, status), event("dl.sd", DOWN_A, severity="fatal"))
@@ -318,6 +318,13 @@ def test_second_of_two_listed_cards_that_is_gone_too_gets_a_case_of_its_own_and_
     assert [device for _, device in suspects(one)] == [CARD_A, CARD_B]
     last = {each.uuid: each for each in one.log.reader().lists()}[cases(one)[0].uuid]
     assert {suspect.device for suspect in last.fault_list if suspect.status == "faulty"} == {CARD_A}
+
+
+def test_slot_that_had_a_card_and_has_none_was_emptied_whatever_the_kernel_cleared(desk: DeskMaker) -> None:
+    one = desk()
+    happen(one, slot(DOWN_A, 0x40))
+    happen(one, slot(DOWN_A, 0x00), event("dl.sd", DOWN_A, severity="fatal"))
+    assert suspects(one)[0][0] == "defect.io.pciex.pulled"
 
 
 def test_list_that_was_too_short_is_revised_under_the_same_uuid(desk: DeskMaker) -> None:
