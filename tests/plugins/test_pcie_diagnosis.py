@@ -273,8 +273,8 @@ def test_acs_violation_in_the_name_of_nobody_below_blames_what_is_right_below(de
     assert suspects(one)[1:] == [("fault.io.pciex.device-invreq", CARD_B)]
 
 
-def slot(device: str, status: int) -> Ereport:
-    return event("pci.fabric", device, severity="info", payload={"pcie_slot_cap": 0x60, "pcie_slot_status": status})
+def slot(device: str, status: int, n: int = 0) -> Ereport:
+    return event("pci.fabric", device, n, severity="info", payload={"pcie_slot_cap": 0x60, "pcie_slot_status": status})
 
 
 @pytest.mark.parametrize(("status", "urgency"), [(0x08, "working-hours"), (0x48, "now"), (0x00, "now")])
@@ -323,7 +323,7 @@ def test_second_of_two_listed_cards_that_is_gone_too_gets_a_case_of_its_own_and_
 def test_slot_that_had_a_card_and_has_none_was_emptied_whatever_the_kernel_cleared(desk: DeskMaker) -> None:
     one = desk()
     happen(one, slot(DOWN_A, 0x40))
-    happen(one, slot(DOWN_A, 0x00), event("dl.sd", DOWN_A, severity="fatal"))
+    happen(one, slot(DOWN_A, 0x00, 1), event("dl.sd", DOWN_A, severity="fatal"))
     assert suspects(one)[0][0] == "defect.io.pciex.pulled"
 
 
