@@ -26,7 +26,7 @@ lint: .venv-test/.installed
 lab: .venv-test/.installed
 	@mkdir -p build
 	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --jobs 2 --write build/lab-results.md & matrix=$$!; \
-	.venv-test/bin/pytest tests/lab tests/share -m "lab or lab_full"; tests=$$?; \
+	.venv-test/bin/pytest tests/lab tests/share -m "(lab or lab_full) and not lab_long"; tests=$$?; \
 	wait $$matrix && exit $$tests
 
 lab-full: .venv-test/.installed

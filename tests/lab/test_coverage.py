@@ -143,6 +143,7 @@ def test_correctable_errors_of_emulated_functions_never_arrive(linux: Machine) -
     assert linux.run("sleep 1; dmesg | grep 'AER: .*received from'").status == 1
 
 
+@pytest.mark.lab_long
 def test_function_given_to_vfio_is_a_guests(pytestconfig: pytest.Config) -> None:
     iommu = ("-device", "intel-iommu")
     for machine in booted(Machine(standard(), cmdline="intel_iommu=on", extra=iommu), "Linux with an IOMMU", pytestconfig):
@@ -157,6 +158,7 @@ def test_function_given_to_vfio_is_a_guests(pytestconfig: pytest.Config) -> None
         assert line["guest"].startswith("sleep (pid ")
 
 
+@pytest.mark.lab_long
 @pytest.mark.parametrize("option", ["pci=noaer", "pci=nomsi", "pcie_aspm=off", "pcie_ports=compat"])
 def test_option_leaves_aer_to_nobody(option: str, pytestconfig: pytest.Config) -> None:
     for machine in booted(Machine(standard(), cmdline=option), f"Linux with {option}", pytestconfig):
@@ -170,6 +172,7 @@ def test_option_leaves_aer_to_nobody(option: str, pytestconfig: pytest.Config) -
         assert not reported(machine, "ep1")
 
 
+@pytest.mark.lab_long
 def test_generic_error_source_makes_firmware_the_owner(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     entry = bytearray(64)
     entry[0], entry[7] = 9, 1
@@ -182,6 +185,7 @@ def test_generic_error_source_makes_firmware_the_owner(tmp_path: Path, pytestcon
         assert (line["owner"], line["heard"]["nonfatal"], "clear" in line["plan"]) == ("firmware", None, False)
 
 
+@pytest.mark.lab_long
 def test_dom0_hears_natively_and_is_known_as_dom0(pytestconfig: pytest.Config) -> None:
     for machine in booted(Machine(standard(), xen=True), "Xen dom0 with its path open", pytestconfig):
         reporting.open_path(machine)
@@ -195,6 +199,7 @@ def test_dom0_hears_natively_and_is_known_as_dom0(pytestconfig: pytest.Config) -
         assert not reported(machine, "ep1")
 
 
+@pytest.mark.lab_long
 def test_function_in_pciback_names_the_domain_that_xenstore_knows(pytestconfig: pytest.Config) -> None:
     for machine in booted(Machine(standard(), xen=True), "Xen dom0 with pciback", pytestconfig):
         toolstack.start(machine)

@@ -14,7 +14,7 @@ from lab.topology import standard
 from support import foreign
 from support.debian import build
 
-pytestmark = pytest.mark.lab_full
+pytestmark = [pytest.mark.lab_full, pytest.mark.lab_long]
 SECONDS = 400.0
 DROP_INS = "/etc/systemd/system/pcifma.service.d"
 # What root reads, outside and inside: the name and the hash of every Function's configuration space.
