@@ -29,9 +29,9 @@ from .topology import Topology, endpoint, root_port
 ROOT = "/srv/soak"
 SETTINGS = """clear: true
 poll: {interval: 1s, slow_interval: 10s, deadline: 10s}
-child: {deadline: 5s}
+child: {deadline: 1s}
 """
-INTERVAL_S, EVERY_S, KILL_S = 1.0, 5.0, (150.0, 300.0)
+INTERVAL_S, EVERY_S, RELOAD_S, KILL_S = 1.0, 5.0, 60.0, (150.0, 300.0)
 SETTLED = 6  # notes of a life after which its memory is what it stays at
 PAIRS = ("RCVR", "BAD_TLP", "BAD_DLLP", "REP_ROLL", "REP_TIMER", "DLP", "POISON_TLP", "FCP", "COMP_ABORT", "UNX_COMP", "RX_OVER", "ECRC")
 CLEAR = ("00000000", "00000000")
@@ -40,8 +40,8 @@ BAD = {
     "hangs": (7, "time.sleep(600)"),
     "crashes": (5, "os._exit(3)"),
     "leaks": (11, "held = [bytearray(1 << 20) for _ in range(4096)]"),
-    "forks": (13, "while True: os.fork()"),
-    "floods": (9, "while True: self.services.count('x')"),
+    "forks": (13, "[os.fork() for _ in iter(int, 1)]"),
+    "floods": (9, "[self.services.count('x') for _ in iter(int, 1)]"),
     "raises": (6, "raise RuntimeError('now and then')"),
 }
 
@@ -92,12 +92,16 @@ def counted(events: Iterable[dict[str, Any]]) -> Counter[Key]:
     return found
 
 
+def step(every: int, body: str) -> str:
+    """What a module does with an event: *body* with each *every*th."""
+    return f"self.n = getattr(self, 'n', 0) + 1\n        if self.n % {every} == 0: {body}"
+
+
 def prepare(machine: Machine) -> None:
     """The daemon's root, with its plugins, and what the guest's program wants to know."""
     root = machine.share / "soak"
     for name, (every, body) in BAD.items():
-        step = f"self.n = getattr(self, 'n', 0) + 1\n        if self.n % {every} == 0: {body}"
-        foreign.plugin(root, name, step, kind="module", subscribe="['ereport.io.pciex.*']")
+        foreign.plugin(root, name, step(every, body), kind="module", subscribe="['ereport.io.pciex.*']")
     foreign.plugin(root, "calm", "self.services.count('seen')", kind="module", subscribe="['ereport.io.pciex.*']")
     (root / "etc/pcifma/pcifma.yaml").write_text(SETTINGS)
     machine.check(f"mkdir -p {ROOT} && cp -r /lab/soak/etc {ROOT}/ && chown -R 0:0 {ROOT} && chmod -R a+rX,go-w {ROOT} && chmod 755 /srv")
@@ -108,7 +112,7 @@ def order(seconds: float) -> dict[str, Any]:
     """What guest/soak.py is told."""
     command = [str(product.PROGRAM), "fmd", "--root", ROOT]
     where = {"socket": f"{ROOT}/run/pcifma/fmd.sock", "said": "/lab/soak.said"}
-    return {"command": command, **where, "seconds": seconds, "every_s": EVERY_S, "kill_s": KILL_S, "seed": 5}
+    return {"command": command, **where, "seconds": seconds, "every_s": EVERY_S, "reload_s": RELOAD_S, "kill_s": KILL_S, "seed": 5}
 
 
 def inject(machine: Machine, end_s: float, pause_s: float) -> Counter[Key]:

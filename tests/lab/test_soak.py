@@ -36,6 +36,11 @@ def test_counts_are_of_the_errors_that_are_injected() -> None:
     assert soak.counted(events) == Counter({("0000:01:00.0", "dl.btlp"): 3})
 
 
+def test_modules_that_misbehave_are_programs() -> None:
+    for every, body in soak.BAD.values():
+        compile(soak.step(every, body).replace("\n        ", "\n"), "recv", "exec")
+
+
 def test_an_error_that_was_not_counted_is_said() -> None:
     done = Counter({("0000:01:00.0", "dl.btlp"): 3})
     said = "\n".join(soak.words(done, [note(0, 1), note(5, 6)], []))

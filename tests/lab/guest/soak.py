@@ -1,6 +1,6 @@
 """Runs in the guest: keeps a daemon alive as a service manager does, kills it now and then, and notes every few seconds how it is.
 
-    python3 soak.py ORDER.json >samples        ORDER: command, socket, seconds, every_s, kill_s (shortest, longest), seed
+    python3 soak.py ORDER.json >samples        ORDER: command, socket, said, seconds, every_s, reload_s, kill_s (shortest, longest), seed
 
 A line of JSON for each note. It knows nothing of pcifma but how to ask a daemon: `status`, `config` and `load`.
 """
@@ -45,12 +45,12 @@ def pss_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-def note(path: str, life: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def note(path: str, life: int, process: subprocess.Popen[bytes], *, reload: bool) -> dict[str, Any]:
     asked = [ask(path, "status") for _ in range(ASKS)]
     status = asked[-1][0]
     rows = ask(path, "config")[0]
     failed = [row["name"] for row in rows if row["status"] == "failed"]
-    refused = [answer for name in failed if "loaded" not in (answer := ask(path, "load", name=name)[0])]
+    refused = [answer for name in failed if reload and "loaded" not in (answer := ask(path, "load", name=name)[0])]
     sizes = {}
     for pid in family(process.pid):
         try:
@@ -83,7 +83,7 @@ def main() -> None:
     draw, life = random.Random(order["seed"]), 0
     end = time.monotonic() + order["seconds"]
     process: subprocess.Popen[bytes] | None = None
-    kill_at = 0.0
+    kill_at = reload_at = 0.0
     while time.monotonic() < end:
         if process is None or process.poll() is not None:
             if process is not None:
@@ -92,8 +92,10 @@ def main() -> None:
             process = start(order)
             kill_at = time.monotonic() + draw.uniform(*order["kill_s"])
         time.sleep(order["every_s"])
+        reload = time.monotonic() >= reload_at
+        reload_at = time.monotonic() + order["reload_s"] if reload else reload_at
         try:
-            print(json.dumps(note(order["socket"], life, process)), flush=True)
+            print(json.dumps(note(order["socket"], life, process, reload=reload)), flush=True)
         except DOWN as err:
             print(json.dumps({"life": life, "down": f"{type(err).__name__}: {err}"}), flush=True)
         if time.monotonic() >= kill_at and end - time.monotonic() > order["kill_s"][0]:
