@@ -11,6 +11,7 @@ from functools import cached_property
 from pcifma.cli.article import Article, about
 from pcifma.cli.blamed import blamed
 from pcifma.cli.explain import chain
+from pcifma.cli.log import is_open
 from pcifma.cli.name import names_of
 from pcifma.cli.outlook import Outlook, Part
 from pcifma.cli.severity import coloured
@@ -280,6 +281,8 @@ def _urgency(case: CaseRecord) -> str:
 
 def _steps(case: CaseRecord, found: Sequence[Article], page: Page) -> Iterator[str]:
     name = case.uuid[:_SHORT]
+    if not is_open(case):
+        return
     hit = page.outlook.guests_of([suspect.device for suspect in case.suspects])
     steps = [f"move {', '.join(clean(guest) for guest in hit[:_NAMES])}"] if hit and case.urgency != "never-mind" else []
     steps += [found[0].action] if found else ["read `pcifma explain`"]

@@ -135,6 +135,11 @@ def test_part_that_was_pulled_is_named_by_its_own_serial(log: Log) -> None:
     assert f"card  ffff:1017  s/n {PULLED}  Slot 3" in gone["Suspects"]
 
 
+def test_nothing_is_left_to_do_for_a_case_that_is_over(log: Log) -> None:
+    assert "Do" not in read(log, case(state="REPAIRED"))
+    assert "Do" not in read(log, case(suspect(CARD, status="replaced")))
+
+
 def test_guests_at_and_below_the_suspects_are_named_and_moved(log: Log) -> None:
     guests = {"0000:04:00.2": "web-12\x1b[31m", CARD: "db-3", "0000:07:00.0": "other"}
     found = read(log, case(suspect(PORT)), guests=guests)
