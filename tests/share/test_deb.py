@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,16 @@ def system(package: Path) -> Iterator[Debian]:
 def python(system: Debian, code: str) -> None:
     (system.root / "tmp" / "code.py").write_text(code)
     system.run("/opt/pcifma/bin/python3 -I /tmp/code.py && chown pcifma:pcifma /var/lib/pcifma/*")
+
+
+def test_bill_of_materials_names_what_is_in_the_package(system: Debian) -> None:
+    system.run("dpkg -i /tmp/pcifma.deb")
+    bill = json.loads((system.root / "usr/share/doc/pcifma/sbom.cdx.json").read_bytes())
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "pcifma")
+    infos = {path.name.removesuffix(".dist-info") for path in system.root.glob("opt/pcifma/lib/python3.*/site-packages/*.dist-info")}
+    named = {f"{part['name'].replace('-', '_').lower()}-{part['version']}" for part in (bill["metadata"]["component"], *bill["components"])}
+    assert named == {info.lower() for info in infos}
+    assert all(part["licenses"] for part in bill["components"])
 
 
 def test_package_installs_runs_and_is_purged_without_a_trace(system: Debian) -> None:
