@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from lab.machine import Machine
+from lab.service import DROP_INS, OPTIONS, SECONDS, install, journal, restart, status, until
 from lab.topology import standard
 from support import foreign
 from support.debian import build
 
 pytestmark = [pytest.mark.lab_full, pytest.mark.lab_long]
-SECONDS = 400.0
-DROP_INS = "/etc/systemd/system/pcifma.service.d"
 # What root reads, outside and inside: the name and the hash of every Function's configuration space.
 READ = "cd /sys/bus/pci/devices && sha256sum */config"
 # The shipped unit's confinement around another program.
@@ -32,41 +28,13 @@ AS_SHIPPED = (
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine with systemd and the package installed; nobody owns AER."""
     package = build(tmp_path_factory.mktemp("deb"))
-    options = "pci=nomsi lab.systemd systemd.unit=lab.target"
-    with Machine(standard(), cmdline=options, memory=1536, packages=("systemd", "adduser", "init-system-helpers")) as machine:
-        shutil.copy(package, machine.share / "pcifma.deb")
-        # An emulated machine on a crowded computer is slow; and this computer may forbid packages to start what they bring.
-        machine.check(f"mkdir -p {DROP_INS}; printf '[Service]\\nTimeoutStartSec=600\\nWatchdogSec=300\\n' >{DROP_INS}/a-lab.conf")
-        machine.check("rm -f /usr/sbin/policy-rc.d; dpkg --force-depends --no-triggers -i /lab/pcifma.deb", SECONDS)
-        until(machine, lambda: status(machine)["looks"] > 0)
+    with Machine(standard(), **OPTIONS) as machine:
+        install(machine, package)
         yield machine
-
-
-def until(machine: Machine, condition: Callable[[], object]) -> None:
-    end_s = time.monotonic() + SECONDS
-    while time.monotonic() < end_s:
-        try:
-            if condition():
-                return
-        except (ValueError, KeyError):
-            pass  # there is no daemon yet
-        time.sleep(1)
-    said = machine.run("systemctl status pcifma; journalctl -u pcifma --no-pager | tail -30").stdout
-    raise AssertionError(f"it did not happen:\n{said}")
-
-
-def status(machine: Machine) -> Any:
-    return json.loads(machine.run("pcifma status --json").stdout)
 
 
 def show(machine: Machine, name: str) -> str:
     return machine.check(f"systemctl show --value -p {name} pcifma").strip()
-
-
-def restarted(machine: Machine) -> None:
-    """Restart the daemon, after the units were changed, and wait for its look."""
-    machine.check("systemctl daemon-reload; systemctl reset-failed pcifma; systemctl restart pcifma", SECONDS)
-    until(machine, lambda: status(machine)["looks"] > 0)
 
 
 def probe(machine: Machine, script: str, setting: str = "") -> str:
@@ -121,8 +89,8 @@ def test_private_users_would_blind_it(host: Machine) -> None:
 def test_case_gets_to_the_journal_with_its_article(host: Machine) -> None:
     host.inject("ep1", "MALF_TLP", header=(0x40000001, 0xF, 0xFEE00000, 0xDEADBEEF))
     until(host, lambda: host.run("pcifma faulty --check").status == 1)
-    until(host, lambda: host.check("journalctl -o json PCIFMA_STATE=diagnosed"))
-    entry = json.loads(host.check("journalctl -o json PCIFMA_STATE=diagnosed").splitlines()[-1])
+    until(host, lambda: journal(host, "PCIFMA_STATE=diagnosed"))
+    entry = journal(host, "PCIFMA_STATE=diagnosed")[-1]
     assert host.address("ep1") in entry["PCIFMA_BDF"]  # of one suspect, or of several
     assert entry["SYSLOG_IDENTIFIER"] == "pcifma"
     assert entry["_SYSTEMD_UNIT"] == "pcifma.service"
@@ -130,23 +98,23 @@ def test_case_gets_to_the_journal_with_its_article(host: Machine) -> None:
     explained = host.check(f"journalctl --update-catalog; journalctl -x --no-pager MESSAGE_ID={entry['MESSAGE_ID']}")
     assert f"Subject: {entry['PCIFMA_CODE']}" in explained
     assert f"Case {entry['PCIFMA_UUID']} at " in explained
-    restarted(host)
-    assert len(host.check("journalctl -o json PCIFMA_STATE=diagnosed").splitlines()) == 1
+    restart(host)
+    assert len(journal(host, "PCIFMA_STATE=diagnosed")) == 1
 
 
 def test_clearing_takes_its_drop_in(host: Machine) -> None:
     host.check("echo 'clear: true' >/etc/pcifma/conf.d/clear.yaml")
     host.inject("ep2", "BAD_TLP", correctable=True)
-    restarted(host)
+    restart(host)
     until(host, lambda: status(host)["writes_refused"] > 0)
     assert status(host)["writes"] == 0
     host.check(f"mkdir -p {DROP_INS}; cp /usr/share/pcifma/systemd/drop-in/clear.conf {DROP_INS}/")
-    restarted(host)
+    restart(host)
     host.inject("ep2", "BAD_DLLP", correctable=True)
     until(host, lambda: status(host)["writes"] > 0)
     until(host, lambda: host.setpci("ep2", "ECAP_AER+10.l") == "00000000")
     host.check(f"rm {DROP_INS}/clear.conf /etc/pcifma/conf.d/clear.yaml")
-    restarted(host)
+    restart(host)
 
 
 def test_kernels_events_are_heard_with_their_drop_in(host: Machine) -> None:
@@ -154,7 +122,7 @@ def test_kernels_events_are_heard_with_their_drop_in(host: Machine) -> None:
     instances = "rmdir /sys/kernel/tracing/instances/pcifma*; systemctl restart pcifma; ls /sys/kernel/tracing/instances"
     assert "pcifma" not in host.check(instances, SECONDS)
     host.check(f"mkdir -p {DROP_INS}; cp /usr/share/pcifma/systemd/drop-in/trace.conf {DROP_INS}/")
-    restarted(host)
+    restart(host)
     assert "pcifma-aer" in host.check("ls /sys/kernel/tracing/instances")
     host.check(f"rm {DROP_INS}/trace.conf; systemctl daemon-reload; systemctl stop pcifma", SECONDS)
     assert "pcifma" not in host.check(instances, SECONDS)
@@ -164,7 +132,7 @@ def test_plugins_of_others_run_as_their_own_user_and_are_ended_when_they_hang(ho
     for name, body in (("calm", "return ()"), ("stuck", "time.sleep(600)")):
         foreign.plugin(host.share, name, body)
     host.check("cp -r /lab/etc/pcifma/plugins /etc/pcifma/ && chown -R 0:0 /etc/pcifma/plugins")
-    restarted(host)
+    restart(host)
     until(host, lambda: status(host)["plugins"]["failed"] == 1)
     until(host, lambda: status(host)["children"]["running"] == 1)
     user = int(host.check("id -u pcifma-plugin"))
@@ -173,7 +141,7 @@ def test_plugins_of_others_run_as_their_own_user_and_are_ended_when_they_hang(ho
     host.check("systemctl kill -s KILL --kill-whom=main pcifma; sleep 2")
     until(host, lambda: status(host)["looks"] > 0)
     host.check("rm -r /etc/pcifma/plugins")
-    restarted(host)
+    restart(host)
     assert host.run("pgrep -u pcifma-plugin").stdout == ""
 
 
@@ -187,14 +155,14 @@ def test_reload_checks_first(host: Machine) -> None:
     host.check("rm /etc/pcifma/conf.d/site.yaml; systemctl reload pcifma", SECONDS)
 
 
-def test_daemon_that_does_not_look_is_restarted(host: Machine) -> None:
+def test_daemon_that_does_not_look_is_restart(host: Machine) -> None:
     host.check(f"mkdir -p {DROP_INS}; printf '[Service]\\nWatchdogSec=15\\n' >{DROP_INS}/fast.conf")
-    restarted(host)
+    restart(host)
     host.check("kill -STOP $(systemctl show --value -p MainPID pcifma)")
     until(host, lambda: int(show(host, "NRestarts")) > 0)
     until(host, lambda: status(host)["looks"] > 0)
     host.check(f"rm {DROP_INS}/fast.conf")
-    restarted(host)
+    restart(host)
 
 
 def test_snapshot_is_taken_once_a_boot_before_guests_start(host: Machine) -> None:
