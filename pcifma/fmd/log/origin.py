@@ -18,13 +18,15 @@ class Origins:
         self._connection = connection
         self._added: list[bytes] = []
         self._unsaved = 0
-        self.reload()
-
-    def reload(self) -> None:
-        """Know what the table holds; for when rows were removed from it."""
-        rows = self._connection.execute("SELECT body, id FROM origin ORDER BY id DESC LIMIT ?", (_TAKEN_UP,)).fetchall()
+        rows = connection.execute("SELECT body, id FROM origin ORDER BY id DESC LIMIT ?", (_TAKEN_UP,)).fetchall()
         self._known: dict[bytes, int] = dict(reversed(rows))
         self._last = rows[0][1] if rows else 0
+
+    def reload(self) -> None:
+        """Rows were removed from the table: know no more of them. What is still there stays known, else a storm would store it anew."""
+        there = {number for (number,) in self._connection.execute("SELECT id FROM origin")}
+        self._known = {body: number for body, number in self._known.items() if number in there}
+        self._last = max(there, default=0)
 
     def id_of(self, body: bytes) -> int:
         """The id of the encoded origin *body*; a new one must be saved before the transaction ends."""

@@ -122,8 +122,8 @@ class Retention:
             bounds,
         )
         gone = self._connection.execute(f"DELETE FROM error WHERE {_KEPT}", bounds).rowcount
-        self._connection.execute(_ORPHANS)
-        self.orphans_gone = True
+        if self._connection.execute(_ORPHANS).rowcount > 0:
+            self.orphans_gone = True
         return gone > 0
 
     def tidy(self) -> None:
