@@ -142,6 +142,7 @@ class Exercise:
         self._rules, self._space = rules, space
         self._known: dict[tuple[object, ...], list[Verdict]] = {}
         self._shows: dict[str, dict[str, tuple[Symptom, ...]]] = {}
+        self._musts = {fault.id: [s for s in fault.symptoms if s.must] for fault in rules.faults}
         self._notable = {fault.id: [s for s in fault.symptoms if _can_be_missed(s)] for fault in rules.faults}
 
     def verdicts(self, evidence: Sequence[Seen], weigh: Mapping[str, float] | None = None) -> list[Verdict]:
@@ -232,7 +233,7 @@ class Exercise:
                 score -= math.log(max(1, len(self._space.place(part, symptom.at))))
             if not one.context:
                 explains[one.uuid] = symptom
-        if any(symptom.must and symptom not in explains.values() for symptom in fault.symptoms):
+        if any(symptom not in explains.values() for symptom in self._musts[fault.id]):
             explains = {}
         missing = tuple(self._missing(fault, part, scene))
         score += sum(math.log(1 - symptom.p * self._space.tells(device, symptom.class_)) for symptom, device in missing)
