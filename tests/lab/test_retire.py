@@ -40,7 +40,7 @@ modules:
   page_retire: {enabled: true, dry_run: false}
   mca_diagnosis: {}
 """
-CACHE, MEMORY = 0x9400_0000_0000_0151, 0x9C00_0000_0000_009F
+CACHE, MEMORY = 0x9400_0000_0000_0151, 0x9C00_4000_0000_009F  # AMD names a page of what the northbridge corrected (CECC)
 PATIENCE_S = 300.0
 RETIRE, RESTORE = 0, 1
 
