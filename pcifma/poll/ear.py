@@ -217,6 +217,7 @@ class Ear:
         self._expected: dict[tuple[str, str], Expected] = {}
         self._waiting: dict[Whose, list[Heard]] = {}
         self._served: dict[str, tuple[int, int]] = {}
+        self._several: dict[tuple[str, int], tuple[int, int]] = {}
         self._drained_ns = 0
 
     @property
@@ -272,7 +273,9 @@ class Ear:
             if DEVICE_STATUS in one.words:
                 bits = _of_severity(now, one) & ~seen
                 bits = bits & sum(1 << bit for bit in awaited) or bits
-                found.append(one._replace(words={_UE: bits}) if bits else one)
+                if bits or not self._is_of_several(identity, one):
+                    found.append(one._replace(words={_UE: bits}) if bits else one)
+                self._share(identity, one, bits)
                 seen |= bits
                 continue
             word = one.words.get(_UE, 0)
@@ -282,6 +285,19 @@ class Ear:
             seen |= word
             found.append(one._replace(words={**one.words, _UE: fresh}) if fresh != word and burst else one)
         return found
+
+    def _share(self, identity: str, one: Heard, bits: int) -> None:
+        # One record that speaks of several bits: each of them sent a message, and will have a record of its own.
+        if bits & bits - 1:
+            self._several[identity, one.words[DEVICE_STATUS]] = bits.bit_count() - 1, one.record.boot_ns
+
+    def _is_of_several(self, identity: str, one: Heard) -> bool:
+        key = (identity, one.words[DEVICE_STATUS])
+        left, since_ns = self._several.get(key, (0, 0))
+        if not left or one.record.boot_ns - since_ns > RECOVERY_NS:
+            return False
+        self._several[key] = left - 1, since_ns
+        return True
 
     def _is_echo(self, identity: str, one: Heard) -> bool:
         word, at_ns = one.words.get(_UE, 0), one.record.boot_ns

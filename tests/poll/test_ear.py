@@ -203,3 +203,11 @@ def test_record_of_a_function_that_sleeps_from_the_start_is_told(tmp_path: Path)
 def test_record_of_a_bit_that_has_stood_since_a_look_may_come_late(tmp_path: Path) -> None:
     found = events(tmp_path, f"at: 900ms, {latch(POISONED)}", f"at: 9s, {EVENT}", f"at: 15s, {EVENT}")
     assert told(found) == [("tl.ptlp", ["poll"], 1), ("tl.ptlp", ["aer_event"], 1)]
+
+
+def test_records_without_a_status_of_several_fatal_errors_tell_each_once(tmp_path: Path) -> None:
+    fatal = f'latch: {{"{CARD}": {{"{UE}": 0x60010, "CAP_EXP+a.w": 0x4}}}}'
+    later = (f"at: 2500ms, {INACCESSIBLE}", f"at: 3500ms, {INACCESSIBLE}", f"at: 9s, {INACCESSIBLE}")
+    found = events(tmp_path, f"at: 1500ms, {fatal}, {INACCESSIBLE}", *later)
+    names = [name for name, _, _ in told(found)]
+    assert names == ["dl.dllp", "tl.rof", "tl.mtlp", "fatal"]

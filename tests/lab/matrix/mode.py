@@ -65,7 +65,14 @@ MODES = (
     Mode("device on vfio-pci, unused", "iommu", change="vfio-pci"),
     Mode("control: polling off, path closed", "linux", path_open=False, settings="  registers: false\n", control=True),
     Mode("control: polling off, path open", "linux", settings="  registers: false\n", control=True),
-    Mode("control: listeners off, path open", "linux", settings="plugins: {disable: [aer_listen]}\n", control=True),
+    # Where Linux does not recover, the registers show it all: it has to be one where it does.
+    Mode(
+        "control: listeners off, device on vfio-pci, used",
+        "iommu",
+        change="vfio-pci, held",
+        settings="plugins: {disable: [aer_listen]}\n",
+        control=True,
+    ),
 )
 
 
