@@ -9,7 +9,6 @@ import pytest
 from lab.machine import Machine
 from lab.service import DROP_INS, OPTIONS, SECONDS, install, journal, restart, status, until
 from lab.topology import standard
-from support import foreign
 from support.debian import build
 
 pytestmark = [pytest.mark.lab_full, pytest.mark.lab_long]
@@ -126,23 +125,6 @@ def test_kernels_events_are_heard_with_their_drop_in(host: Machine) -> None:
     assert "pcifma-aer" in host.check("ls /sys/kernel/tracing/instances")
     host.check(f"rm {DROP_INS}/trace.conf; systemctl daemon-reload; systemctl stop pcifma", SECONDS)
     assert "pcifma" not in host.check(instances, SECONDS)
-
-
-def test_plugins_of_others_run_as_their_own_user_and_are_ended_when_they_hang(host: Machine) -> None:
-    for name, body in (("calm", "return ()"), ("stuck", "time.sleep(600)")):
-        foreign.plugin(host.share, name, body)
-    host.check("cp -r /lab/etc/pcifma/plugins /etc/pcifma/ && chown -R 0:0 /etc/pcifma/plugins")
-    restart(host)
-    until(host, lambda: status(host)["plugins"]["failed"] == 1)
-    until(host, lambda: status(host)["children"]["running"] == 1)
-    user = int(host.check("id -u pcifma-plugin"))
-    assert (status(host)["children"]["uid"], status(host)["children"]["apart"]) == (user, True)
-    until(host, lambda: len(host.run("pgrep -u pcifma-plugin").stdout.split()) == 1)
-    host.check("systemctl kill -s KILL --kill-whom=main pcifma; sleep 2")
-    until(host, lambda: status(host)["looks"] > 0)
-    host.check("rm -r /etc/pcifma/plugins")
-    restart(host)
-    assert host.run("pgrep -u pcifma-plugin").stdout == ""
 
 
 def test_reload_checks_first(host: Machine) -> None:
