@@ -40,8 +40,13 @@ def merged(data: dict[str, Any], more: Any, site: Path) -> Merged:
     whole |= {key: [*data[key], *more.get(key, ())] for key in _LISTS}
     whole |= {key: {**data[key], **more.get(key, {})} for key in ("removal", "link")}
     codes = more.get("codes", {})
-    whole["codes"] = {name: {**data["codes"].get(name, {}), **codes.get(name, {})} for name in {**data["codes"], **codes}}
+    whole["codes"] = {name: _numbered(data["codes"].get(name, {})) | _numbered(codes.get(name, {})) for name in {**data["codes"], **codes}}
     return Merged(whole, tuple(place for place, _ in faults))
+
+
+def _numbered(entries: dict[Any, Any]) -> dict[str, Any]:
+    """*entries* by their number as text, as the JSON that the build makes of YAML has it, so that one number is one key."""
+    return {str(number): members for number, members in entries.items()}
 
 
 def _mistakes(data: dict[str, Any], more: Any) -> Iterator[str]:

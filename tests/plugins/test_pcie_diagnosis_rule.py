@@ -13,15 +13,15 @@ import pytest
 import yaml
 from support.diagnosis import CARD_A, CARD_B, DOWN_A, ROOT, judged, part, plugin, rules, seen, switch
 
+from pcifma.access.document import load_yaml
 from pcifma.errors import PcifmaError, PluginError
-from pcifma.plugin.data import load_data
 
 BUILT_IN = plugin().path / "rules.yaml"
 
 
 @functools.cache
 def _built_in() -> Any:
-    return load_data(BUILT_IN)
+    return load_yaml(BUILT_IN.read_bytes(), str(BUILT_IN))  # as written, not as the build compiles it
 
 
 def built_in() -> Any:
@@ -195,6 +195,14 @@ def test_mistake_of_a_site_is_named_with_its_place_and_what_belongs_there(tmp_pa
 )
 def test_mistake_of_shape_says_what_belongs_there(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     assert said in complaint(BUILT_IN, written(tmp_path, {"faults": [own_fault(**change)]}))
+
+
+@pytest.mark.parametrize("number", [0, "0"])
+def test_number_of_a_site_stands_in_place_of_the_same_built_in_number(tmp_path: Path, number: object) -> None:
+    data = built_in()
+    data["codes"]["PCIEX"] = {str(key) if isinstance(number, str) else key: value for key, value in data["codes"]["PCIEX"].items()}
+    whole = part("site").merged(data, {"codes": {"PCIEX": {0: ["fault.io.pciex.device-noresp"]}}}, tmp_path)
+    assert [value for key, value in whole.data["codes"]["PCIEX"].items() if str(key) == "0"] == [["fault.io.pciex.device-noresp"]]
 
 
 def test_what_a_site_says_of_a_code_leaves_the_other_codes(tmp_path: Path) -> None:
