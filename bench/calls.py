@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tree import FUNCTIONS, plant
+from tree import FUNCTIONS, in_memory, plant
 
 LOOKS = """
 import sys
@@ -84,13 +82,10 @@ def main() -> int:
     parser.add_argument("--functions", type=int, default=FUNCTIONS)
     parser.add_argument("--ticks", type=int, default=10)
     words = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="pcifma-calls-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    try:
+    with in_memory("calls") as directory:
         plant(directory / "sys", words.functions)
         mine = ours(directory / "sys", words.ticks, directory / "calls")
         its = collectds(directory / "sys", words.ticks, words.functions, directory / "calls")
-    finally:
-        shutil.rmtree(directory)
     print(f"system calls a tick: pcifma {mine:.0f}, collectd {its:.0f}")
     return int(mine >= its)
 

@@ -12,9 +12,7 @@ one is missed.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from idle import family, pss_kib
 from support.daemon import Daemon, configure, daemon
-from tree import plant
+from tree import in_memory, plant
 
 # Where bench/tree.py puts them: Device Status, AER Uncorrectable and Correctable Error Status; and what is raised in them.
 RAISED = ((0x4A, 0x0003), (0x104, 1 << 12 | 1 << 14), (0x110, 1 << 0 | 1 << 6 | 1 << 7 | 1 << 12))
@@ -115,13 +113,8 @@ def main() -> int:
     parser.add_argument("--functions", type=int, default=256)
     parser.add_argument("--ereports", type=int, default=1_000_000, help="how many error bits are raised, about")
     options = parser.parse_args()
-    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    directory = Path(tempfile.mkdtemp(prefix="pcifma-flood-", dir=memory))
-    directory.chmod(0o755)
-    try:
+    with in_memory("flood") as directory:
         return run(directory, options.functions, max(1, options.ereports // (options.functions * len(CLASSES))))
-    finally:
-        shutil.rmtree(directory)
 
 
 def run(directory: Path, functions: int, times: int) -> int:

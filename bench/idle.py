@@ -11,40 +11,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from cloop import built
 from support.daemon import configure, daemon
+from tree import in_memory
 
 DEVICE_STATUS, ROOT_ERROR_STATUS = (0x4A, 2), (0x130, 4)  # where bench/tree.py puts them
 ROOT_PORT = 0x4
 TIMES, SLACK_MS, PSS_MIB = 1.3, 2.0, 45.0
 
 C_LOOP = r"""
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-struct one { int fd, length; long offset; };
-int main(int argc, char **argv) {
-    struct one *reads = calloc(argc, sizeof *reads);
     double interval = atof(argv[1]);
-    int n = 0;
-    for (int i = 2; i + 2 < argc; i += 3, n++) {
-        reads[n].fd = open(argv[i], O_RDONLY);
-        reads[n].offset = atol(argv[i + 1]);
-        reads[n].length = atoi(argv[i + 2]);
-        if (reads[n].fd < 0) return 1;
-    }
     unsigned char (*last)[8] = calloc(n, 8);
     struct timespec pause = { (time_t)interval, (long)((interval - (time_t)interval) * 1e9) };
     for (;;) {
@@ -104,10 +88,9 @@ def measure(pids: list[int], seconds: float) -> float:
 @contextlib.contextmanager
 def c_loop(directory: Path, reads: list[tuple[Path, int, int]], interval: float) -> Iterator[int]:
     """The process id of the C loop."""
-    (directory / "loop.c").write_text(C_LOOP)
-    subprocess.run(["cc", "-O2", "-o", str(directory / "loop"), str(directory / "loop.c")], check=True)
+    program = built(C_LOOP, directory)
     arguments = [str(word) for one in reads for word in one]
-    process = subprocess.Popen([str(directory / "loop"), str(interval), *arguments])
+    process = subprocess.Popen([str(program), str(interval), *arguments])
     try:
         yield process.pid
     finally:
@@ -122,13 +105,8 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two looks")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure each")
     options = parser.parse_args()
-    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    directory = Path(tempfile.mkdtemp(prefix="pcifma-idle-", dir=memory))
-    directory.chmod(0o755)
-    try:
+    with in_memory("idle") as directory:
         return run(directory, options)
-    finally:
-        shutil.rmtree(directory)
 
 
 def run(directory: Path, options: argparse.Namespace) -> int:

@@ -9,13 +9,11 @@ pciutils, and pcifma installed from its wheel: a checkout has no compiled plugin
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from pairs import pairs, ratio, row
-from tree import FUNCTIONS, plant
+from tree import FUNCTIONS, in_memory, plant
 
 TIMES = 2.0
 
@@ -26,14 +24,11 @@ def main() -> int:
     parser.add_argument("--functions", type=int, default=FUNCTIONS)
     parser.add_argument("--count", type=int, default=15, help="runs of each")
     words = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="pcifma-sweep-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    try:
+    with in_memory("sweep") as directory:
         plant(directory, words.functions)
         sweep = [str(Path(sys.executable).with_name("pcifma")), "sweep", "--json", str(directory)]
         lspci = ["lspci", "-O", f"sysfs.path={directory}/bus/pci", "-vvv"]
         ours, theirs = pairs(sweep, lspci, words.count)
-    finally:
-        shutil.rmtree(directory)
     found = ratio(ours, theirs)
     print(row("pcifma sweep --json", ours))
     print(row("lspci -vvv", theirs))

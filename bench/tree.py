@@ -12,7 +12,10 @@ links into devices/. Nothing in it depends on chance or time.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -63,6 +66,17 @@ def _msi(image: Image) -> Image:
     # One vector, 64-bit address, enabled.
     image.capability(0xA0, 0x05).put(0xA2, 0x0081, 2).put(0xA4, 0xFEE00000, 4).put(0xAC, 0x4021, 2)
     return image
+
+
+@contextlib.contextmanager
+def in_memory(name: str) -> Iterator[Path]:
+    """A directory of the benchmark *name* that any user may enter, in memory where there is /dev/shm; removed at the end."""
+    directory = Path(tempfile.mkdtemp(prefix=f"pcifma-{name}-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 def plant(root: Path, count: int = FUNCTIONS) -> list[Image]:

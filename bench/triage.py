@@ -11,16 +11,15 @@ processor time of their processes, in turn, many looks a round; the figure is th
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from tree import FUNCTIONS, plant
+from cloop import built
+from tree import FUNCTIONS, in_memory, plant
 
 from pcifma.access.open import open_source
 from pcifma.access.seam import Machine
@@ -29,24 +28,7 @@ from pcifma.plugin.loader import sources
 from pcifma.poll.poller import Poller
 
 C_LOOP = r"""
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-struct one { int fd, length; long offset; };
-int main(int argc, char **argv) {
     long looks = atol(argv[1]);
-    struct one *reads = calloc(argc, sizeof *reads);
-    int n = 0;
-    for (int i = 2; i + 2 < argc; i += 3, n++) {
-        reads[n].fd = open(argv[i], O_RDONLY);
-        reads[n].offset = atol(argv[i + 1]);
-        reads[n].length = atoi(argv[i + 2]);
-        if (reads[n].fd < 0) return 1;
-    }
     unsigned char (*last)[64] = calloc(n, 64);
     struct timespec t;
     for (char line[8]; fgets(line, sizeof line, stdin);) {
@@ -106,10 +88,8 @@ def main() -> int:
     parser.add_argument("--looks", type=int, default=200, help="looks a round")
     parser.add_argument("--rounds", type=int, default=15)
     words = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="pcifma-triage-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    try:
-        (directory / "loop.c").write_text(C_LOOP)
-        subprocess.run(["cc", "-O2", "-o", str(directory / "loop"), str(directory / "loop.c")], check=True)
+    with in_memory("triage") as directory:
+        built(C_LOOP, directory)
         missed = False
         real = Path("/sys/bus/pci/devices")
         if real.is_dir() and any(real.iterdir()):
@@ -118,8 +98,6 @@ def main() -> int:
             print("no PCI devices here: no real config files")
         plant(directory, FUNCTIONS)
         missed |= measure(open_source(str(directory)), directory / "bus/pci/devices", words.looks, words.rounds, directory) > 1.8
-    finally:
-        shutil.rmtree(directory)
     return int(missed)
 
 
