@@ -45,6 +45,11 @@ class Changes:
         return bool(self.lists or self.cases or self.resources or self.evidence or self.released)
 
 
+def _spared(case: Case, blamed: Mapping[SuspectKey, int]) -> dict[int, SuspectStatus]:
+    # Whom the case blames and *blamed* does not: they are acquitted.
+    return {n: "acquitted" for n, s in enumerate(case.record.suspects) if s.status in FAULTY and suspect_key(s) not in blamed}
+
+
 class Docket:
     """Cases by uuid, and the resource cache that their suspects fill."""
 
@@ -200,11 +205,10 @@ class Docket:
 
     # Whom both blame is as certain as the newer list says; whom only the old one blamed is acquitted, and not certain at all.
     def _narrow(self, case: Case, blamed: Mapping[SuspectKey, int]) -> None:
-        suspects = case.record.suspects
-        spared = [n for n, s in enumerate(suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
+        spared = _spared(case, blamed)
         if spared:
             self._weigh(case, blamed)
-            self.set_status(case, dict.fromkeys(spared, "acquitted"))
+            self.set_status(case, spared)
 
     def _weigh(self, case: Case, blamed: Mapping[SuspectKey, int]) -> None:
         for n, s in enumerate(case.record.suspects):
@@ -221,8 +225,7 @@ class Docket:
         known = {suspect_key(suspect) for suspect in record.suspects}
         record.suspects += [suspect for suspect in suspects if suspect_key(suspect) not in known]
         self._weigh(case, blamed)
-        spared = [n for n, s in enumerate(record.suspects) if s.status in FAULTY and suspect_key(s) not in blamed]
-        self._set(case, dict.fromkeys(spared, "acquitted"))
+        self._set(case, _spared(case, blamed))
         self.post(case, "list.updated")
 
     def _leave(self, case: Case, closing: Closing) -> None:
