@@ -30,6 +30,7 @@ from pcifma.fmd.engine.cache import target_of
 from pcifma.fmd.engine.docket import PROBATION_NS, Docket
 from pcifma.fmd.engine.house import House, NoHouse
 from pcifma.fmd.engine.module import Loaded, Registration
+from pcifma.fmd.engine.moment import Moment
 from pcifma.fmd.engine.outbox import Outbox
 from pcifma.fmd.engine.own import Author
 from pcifma.fmd.engine.probation import Probation
@@ -82,9 +83,7 @@ class Engine:
         self._ereports: list[Ereport] = []
         self._outbox = Outbox(log)
         self._generation = log.generation
-        self._handling: Logged | None = None
-        self._now_ns: int | None = None
-        self._cause = "start"
+        self.moment = Moment(clock)
 
     def register(self, registration: Registration) -> Loaded:
         """Load a module, restore its checkpoint and open it; a module that was never here starts at the end of the log.
@@ -120,9 +119,9 @@ class Engine:
         def open_() -> None:
             module.instance = module.registration.open(module.services)
 
-        self._enter(None, None, f"open {module.name}")
+        self.moment.begin(f"open {module.name}")
         module.call(open_)
-        self._leave()
+        self.moment.end()
 
     def unregister(self, name: str) -> None:
         """Close a module and let it go; its cases and its checkpoint stay. PluginError if there is none of that name."""
@@ -209,11 +208,11 @@ class Engine:
         """The fabric has changed: recognise replaced and absent parts, and tell every module."""
         self.fabric = fabric
         self.docket.topo(self.docket.cache.changes(fabric))
-        self._enter(None, None, f"topo {fabric.id}")
+        self.moment.begin(f"topo {fabric.id}")
         for module in self._active():
             assert module.instance is not None
             module.call(module.instance.topo, fabric)
-        self._leave()
+        self.moment.end()
         self._commit()
 
     def statistics(self, name: str) -> dict[str, int]:
@@ -280,7 +279,7 @@ class Engine:
             handed += 1
             if time.monotonic() > until_s:  # a module that takes its time does not take that of the looks
                 break
-        self._leave()
+        self.moment.end()
         self._outbox.gathered += handed
         last = events[handed - 1].seq if handed else after
         reached = last if handed < len(events) or len(events) == limit else upto
@@ -308,7 +307,7 @@ class Engine:
                 module.statistics.dropped += 1
                 continue
             assert module.instance is not None
-            self._enter(logged, at_ns, logged.uuid)
+            self.moment.begin(logged.uuid, at_ns, logged)
             module.take(durable_ns, time.monotonic_ns())
             if module.call(module.instance.recv, event):
                 module.cursor = seq
@@ -325,16 +324,16 @@ class Engine:
             return True
         for number in range(EXPIRIES):
             if number and time.monotonic() > until_s:
-                self._leave()
+                self.moment.end()
                 return (due_ns := module.services.timers.next_ns()) is None or due_ns > upto_ns
             if module.failed or (due := module.services.expire(upto_ns)) is None:
                 break
             name, timer = due
             assert module.instance is not None
-            self._enter(None, timer.due_ns, f"timer {name} {timer.due_ns}")
+            self.moment.begin(f"timer {name} {timer.due_ns}", timer.due_ns)
             module.statistics.timeouts += 1
             module.call(module.instance.timeout, name, timer.data)
-        self._leave()
+        self.moment.end()
         return True
 
     def _active(self) -> list[Loaded]:
@@ -343,12 +342,6 @@ class Engine:
     def _cursor_of(self, name: str) -> int | None:
         module = self.modules.get(name)
         return None if module is None or module.failed else module.cursor
-
-    def _enter(self, logged: Logged | None, at_ns: int | None, cause: str) -> None:
-        self._handling, self._now_ns, self._cause = logged, at_ns, cause
-
-    def _leave(self) -> None:
-        self._handling, self._now_ns = None, None
 
     def _set_aside(self, module: str, err: BaseException) -> None:
         self._ereports.append(self._author.failure(self.fabric, module, err))
@@ -376,19 +369,10 @@ class Engine:
 
     # What services ask of the engine.
 
-    def now_ns(self) -> int:
-        """Boot time of what is being handled, or now."""
-        return self.clock.boot_ns() if self._now_ns is None else self._now_ns
-
-    def cause(self) -> str:
-        """A name for what is being handled."""
-        return self._cause
-
     def at_ns(self, event: Ereport) -> int:
         """When *event* happened, in ns of this boot."""
-        if self._handling is not None and self._now_ns is not None and event.seq == self._handling.seq:
-            return self._now_ns
-        return self._timeline.of(Logged(event, self._reader.boot_ns(event.seq) or 0))
+        at_ns = self.moment.time_of(event.seq)
+        return self._timeline.of(Logged(event, self._reader.boot_ns(event.seq) or 0)) if at_ns is None else at_ns
 
     def accepted(self, module: str, seq: int) -> None:
         """An ereport is evidence for *module*."""

@@ -13,6 +13,7 @@ from pcifma.fmd.engine import serd, timer
 from pcifma.fmd.engine.docket import Docket
 from pcifma.fmd.engine.handle import Case
 from pcifma.fmd.engine.house import House, Program
+from pcifma.fmd.engine.moment import Moment
 from pcifma.fmd.engine.serd import SerdState
 from pcifma.fmd.engine.timer import Timer, Timers
 from pcifma.fmd.log.batch import Checkpoint
@@ -46,14 +47,10 @@ class Desk(Protocol):
     def host(self) -> Host: ...
     @property
     def docket(self) -> Docket: ...
+    @property
+    def moment(self) -> Moment: ...
     def at_ns(self, event: Ereport) -> int:
         """When *event* happened, on this boot's line."""
-
-    def now_ns(self) -> int:
-        """Boot time of what is being handled."""
-
-    def cause(self) -> str:
-        """A name for what is being handled, the same if it is handled again."""
 
     def accepted(self, module: str, seq: int) -> None:
         """Note that *module* counts the event numbered *seq*."""
@@ -110,7 +107,7 @@ class ModuleServices:
 
     def now_ns(self) -> int:
         """Boot time of the event being handled, or now, in ns."""
-        return self._desk.now_ns()
+        return self._desk.moment.now_ns()
 
     def count(self, statistic: str, n: int = 1) -> None:
         """Add *n* to a statistic."""
@@ -127,7 +124,7 @@ class ModuleServices:
         self._check(key)
         docket.limit(self.name, key, CASE_LIMIT)
         de = {"scheme": "fmd", "mod-name": self.name, "mod-version": self.version}
-        return docket.open(self.name, key, cause=self._desk.cause(), de=de, rules=f"{self.name} {self.version}")
+        return docket.open(self.name, key, cause=self._desk.moment.cause, de=de, rules=f"{self.name} {self.version}")
 
     def cases(self) -> Iterable[Case]:
         """The module's cases that are not closed."""
