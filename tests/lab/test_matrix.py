@@ -1,4 +1,4 @@
-"""The matrix: its plan, its readers and its judgement on words of their own; and one machine of it. `make lab` runs all of them."""
+"""The matrix: its plan, its readers and its judgement on words of their own; and one machine of it. `make lab` measures it."""
 
 from __future__ import annotations
 
