@@ -8,7 +8,9 @@
 A config read can hang in the kernel for as long as a device is in reset, and nothing can interrupt it. So reads are made by
 threads that may be lost, one batch after another, and the caller waits for progress and not for the end. Every read is timed: a
 Function that is slow again and again is looked at less often. What a read costs is time on the processor, which stands still until the
-device answers; how long the thread waited for its turn says something of the computer, and nothing of the device.
+device answers; how long the thread waited for its turn says something of the computer, and nothing of the device. Below a hypervisor
+that lends the processor to somebody else, stolen time passes for such time, and all Functions seem slow by turns: a Function is slow
+that is so more often than chance, as the others show it, allows.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,6 +34,9 @@ SLOW_NS = 1_000_000  # a read this long keeps a CPU with interrupts off for as l
 WAITED_NS = 50_000_000  # a thread that was away for longer has slept in the read, more likely than waited for its turn
 BRISK_NS = 2_000  # a read; when all together take longer than that and one slow one, they are timed one by one for a while
 SLOW_LIMIT = 3  # such reads, and none faster between them: one can be a system management interrupt
+SLOW_MOST = 60  # so many in a row are enough, whatever the others do: a dead bus can hold nearly all there are
+CHANCE = 1e-6  # so seldom may reads in a row be slow by bad luck alone
+LATELY = 512  # reads, of all Functions, by which that luck is judged
 APART_S = 0.5  # what is slow within so short a time counts once: on a crowded host all processors are gone for that long
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 10.0, 600.0
 SUSPICION = 3  # times in a row that a thread past its deadline is seen to sleep: once can be the interpreter's lock
@@ -69,18 +75,35 @@ class Health:
             return self.reason(f"{self.bdf}: left alone for {self.until_s - now_s:.0f} s after reads that took too long")
         return None
 
-    def timed(self, took_ns: int, now_s: float) -> bool:
+    def timed(self, took_ns: int, now_s: float, lately: Lately) -> bool:
         """Count a read that came back; True if the Function is left alone from now on."""
+        lately.note(self, slow=took_ns >= SLOW_NS)
         if took_ns < SLOW_NS:
             self.slow_reads = 0
             return False
         self.slow_total += 1
         if now_s - self.slow_s >= APART_S:
             self.slow_reads, self.slow_s = self.slow_reads + 1, now_s
-        if self.slow_reads < SLOW_LIMIT:
+        if self.slow_reads < SLOW_LIMIT or (self.slow_reads < SLOW_MOST and lately.share(self) ** self.slow_reads > CHANCE):
             return False
         self.rest(now_s, SlowError)
         return True
+
+
+class Lately:
+    """The last reads that were timed, of all Functions together."""
+
+    def __init__(self) -> None:
+        self._reads: deque[tuple[Health, bool]] = deque(maxlen=LATELY)
+
+    def note(self, health: Health, *, slow: bool) -> None:
+        """Add a read."""
+        self._reads.append((health, slow))
+
+    def share(self, health: Health) -> float:
+        """How much, between 0 and 1, of what was read from others than *health* was slow."""
+        others = [slow for whose, slow in self._reads if whose is not health]
+        return sum(others) / len(others) if others else 0.0
 
 
 class GuardedSpace:
@@ -153,6 +176,7 @@ class Readers:
         self._lock = threading.Lock()
         self._uneasy: list[Health] = []
         self._suspects: list[Health] = []  # of whom the last read was slow
+        self._lately = Lately()
         self._careful = 0
         self.lost = 0
 
@@ -274,7 +298,7 @@ class Readers:
         return True
 
     def _time(self, health: Health, took_ns: int, now_s: float) -> None:
-        if health.timed(took_ns, now_s):
+        if health.timed(took_ns, now_s, self._lately):
             self._uneasy.append(health)
         if health.slow_reads and health not in self._suspects:
             self._suspects.append(health)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,18 @@ import pytest
 
 from pcifma.errors import BusyError, GoneError, ReadError, SlowError
 from pcifma.fmd import deadline
-from pcifma.fmd.deadline import BACK_OFF_FIRST_S, SLOW_LIMIT, SLOW_NS, SPLIT, GuardedConfigs, GuardedSpace, Health, Readers
+from pcifma.fmd.deadline import (
+    BACK_OFF_FIRST_S,
+    SLOW_LIMIT,
+    SLOW_MOST,
+    SLOW_NS,
+    SPLIT,
+    GuardedConfigs,
+    GuardedSpace,
+    Health,
+    Lately,
+    Readers,
+)
 from pcifma.regs.bdf import Bdf
 
 PATIENCE_S = 0.05
@@ -142,14 +154,14 @@ def test_back_off_doubles_up_to_its_limit() -> None:
 
 
 def test_slow_function_is_left_alone_after_several_slow_reads_in_a_row() -> None:
-    health = Health(bdf(0))
+    health, lately = Health(bdf(0)), Lately()
     for second in range(SLOW_LIMIT - 1):
-        health.timed(SLOW_NS, second)
-    health.timed(SLOW_NS - 1, SLOW_LIMIT)
+        health.timed(SLOW_NS, second, lately)
+    health.timed(SLOW_NS - 1, SLOW_LIMIT, lately)
     assert health.refusal(SLOW_LIMIT) is None
 
     for second in range(10, 10 + SLOW_LIMIT):
-        health.timed(SLOW_NS, second)
+        health.timed(SLOW_NS, second, lately)
 
     end = 9 + SLOW_LIMIT
     assert isinstance(health.refusal(end), SlowError)
@@ -157,11 +169,44 @@ def test_slow_function_is_left_alone_after_several_slow_reads_in_a_row() -> None
 
 
 def test_slow_reads_of_one_moment_are_the_computers_and_count_once() -> None:
-    health = Health(bdf(0))
+    health, lately = Health(bdf(0)), Lately()
     for number in range(20):
-        health.timed(SLOW_NS, 5.0 + number / 100)
+        health.timed(SLOW_NS, 5.0 + number / 100, lately)
     assert health.refusal(5.2) is None
     assert health.slow_total == 20
+
+
+def left_alone(slow: Callable[[int, int], bool], *, functions: int = 40, looks: int = 600) -> dict[int, int]:
+    """Look at so many Functions once a second, where *slow* of a Function's number and the look says what was slow. Which of them
+    were left alone, and after how many looks.
+    """
+    lately = Lately()
+    healths = [Health(Bdf(0, number, 0, 0)) for number in range(functions)]
+    found: dict[int, int] = {}
+    for look in range(looks):
+        for number, health in enumerate(healths):
+            if health.refusal(look) is None and health.timed(SLOW_NS * slow(number, look), look, lately):
+                found.setdefault(number, look + 1)
+    return found
+
+
+@pytest.mark.parametrize("stolen", [0.05, 0.3, 0.6])
+def test_time_that_a_hypervisor_steals_makes_nobody_slow(stolen: float) -> None:
+    dice = random.Random(1)
+    assert left_alone(lambda number, look: dice.random() < stolen) == {}
+
+
+def test_slow_function_is_found_while_time_is_stolen() -> None:
+    dice = random.Random(1)
+    found = left_alone(lambda number, look: number == 7 or dice.random() < 0.3)
+    assert set(found) == {7}
+    assert found[7] < SLOW_MOST / 2
+
+
+def test_slow_bus_is_left_alone_though_most_there_is_hangs_from_it() -> None:
+    assert set(left_alone(lambda number, look: number < 8, functions=64)) == set(range(8))
+    found = left_alone(lambda number, look: number > 0, functions=64)
+    assert found == dict.fromkeys(range(1, 64), SLOW_MOST)
 
 
 def test_function_that_the_kernel_was_resetting_is_read_again_at_once(gate: threading.Event) -> None:
