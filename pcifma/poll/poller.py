@@ -235,6 +235,9 @@ class Poller:
         if index in self._rota.asleep:
             self._hear(target, look, told)
             return
+        # Counters first: an error that comes between is then seen before it is counted, and the ledger knows it again.
+        counting = target.counting() if target.plan.counting and not self._once else ()
+        facts = self._facts.of(target.subject, counting)
         got = take(self.machine, target.subject.target, target.plan)
         look.reads += got.reads
         self._rota.done(index)
@@ -251,7 +254,7 @@ class Poller:
         if self._once and not told and got.silent(target.plan):
             return
         held = target.hold(got.words, look.when.boot_ns)
-        facts = self._facts.of(target.subject, target.plan.facts)
+        facts |= self._facts.of(target.subject, [path for path in target.plan.facts if path not in facts])
         now = Snapshot(target.subject.target, look.when.tick, look.when.boot_ns, got.words, facts, held, frozenset(got.torn))
         self._settlement.settle(target, now, look, told)
         if not self._once:

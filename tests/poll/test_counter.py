@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from support.board import CORRECTABLE, DEVICE_STATUS, END, UNCORRECTABLE, board
@@ -111,6 +111,34 @@ def test_count_that_comes_after_the_bit_adds_nothing(on: Bench) -> None:
     assert told(look(of, on, 30, count=2)) == [(1, ["counter"])]
 
 
+def test_error_between_any_two_reads_of_a_look_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It latches and the kernel counts it after so many reads of registers and counters, of a Function that has another to tell."""
+    places = range(20)
+    for place in places:
+        on = bench(*board())
+        on.facts.files[FILE] = b"Bad TLP 0\n"
+        of = poller(on)
+        look(of, on, 0)
+        on.space(END).put(CORRECTABLE, 1, 4)
+        on.space(END).put(DEVICE_STATUS, 1, 2)
+        made: list[str] = []
+
+        def err(what: str, read: Callable[[], object], *, on: Bench = on, made: list[str] = made, place: int = place) -> object:
+            if len(made) == place:
+                on.space(END).put(CORRECTABLE, 0x41, 4)
+                on.facts.files[FILE] = b"Bad TLP 1\n"
+            made.append(what)
+            return read()
+
+        with monkeypatch.context() as patch:
+            for part, name in ((on.space(END), "read"), (on.facts, "read")):
+                plain = getattr(part, name)
+                patch.setattr(part, name, lambda *where, plain=plain: err(str(where), lambda: plain(*where)))
+            found = [event for _ in range(3) for event in look(of, on, 30).ereports]
+        assert len(made) > places[-1]
+        assert [event.count for event in found if event.class_.endswith("btlp")] == [1], made[place]
+
+
 def test_bit_that_the_kernel_leaves_set_is_counted_again_with_others_and_told_once(on: Bench) -> None:
     def poisoned(now: Snapshot, before: Snapshot | None) -> Iterable[Finding]:
         yield from (finding._replace(class_="ereport.io.pciex.tl.ptlp") for finding in risen(now, before))
@@ -196,3 +224,5 @@ def test_sleeper_that_a_record_spoke_of_counts_nothing_twice_when_it_wakes(on: B
     assert [e.sources for e in heard.ereports if e.class_.endswith("btlp")] == [["aer_event", "counter"]]
     on.facts.files[f"{sysfs}/power_state"] = b"D0\n"
     assert told(look(of, on, 40)) == []
+
+
