@@ -150,7 +150,21 @@ def test_error_that_a_recovery_has_wiped_is_accounted_for_by_one_message_more_th
     told = [o.pcifma for o in judge(phase(ereport("tl.ptlp"), counted, row=several)).outcomes]
     assert told == ["right", "accounted"]
     once = [o.pcifma for o in judge(phase(ereport("tl.ptlp"), {**counted, "count": 1}, row=several)).outcomes]
-    assert once == ["right", "missed"]
+    assert once == ["right", "merged"]
+
+
+def test_wiped_errors_of_one_moment_are_merged_with_the_one_that_is_told_and_what_stood_alone_is_not() -> None:
+    several = Row("several", (POISONED, BY_NAME["MALF_TLP"], BY_NAME["DLP"]), True)
+    of = phase(ereport("fatal", count=2), row=several)
+    of.cells.append(Cell("plain", Row("fatal", (BY_NAME["ECRC"],), True), "endpoint", "ep1"))
+    of.standing.append(frozenset())
+    of.asleep.append(False)
+    assert [o.pcifma for o in judge(of).outcomes] == ["accounted", "merged", "merged", "accounted"]
+    of.ereports[:] = [ereport("fatal")]
+    assert [o.pcifma for o in judge(of).outcomes] == ["missed", "missed", "missed", "accounted"]
+    of.ereports[:] = []
+    of.standing[0] = frozenset(several.errors[1:])
+    assert [o.pcifma for o in judge(of).outcomes] == ["missed"] * 4
 
 
 def test_kernel_that_names_one_of_several_messages_was_heard_by_coverage() -> None:

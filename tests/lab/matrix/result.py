@@ -29,7 +29,8 @@ later; the others the kernel had cleared, or a link reset had wiped.
 
 - **pcifma**: reported under its class, for its Function, exactly once, of the readable ones, and of the others; *accounted*: wiped
   before anybody could read it, but `io.pciex.{fatal,nonfatal}` names the Function and the kernel as its source, or its Root Port has
-  counted one message more than errors were found (`io.pciex.rc.{fe,nfe}-msg`); *asleep*: the Function
+  counted one message more than errors were found (`io.pciex.rc.{fe,nfe}-msg`); *merged*: wiped, and its message with that of another error
+  which the Function sent at the same moment, and which is told or accounted for: the Root Port had passed on one; *asleep*: the Function
   sleeps, reading it would be a use of it, and `pcifma coverage` had said that it is left alone.
 - **kernel**, **rasdaemon**, **collectd**: the Function is named, with the error or with its severity alone.
 - **coverage**: of the errors of which `pcifma coverage` had foretold whether the kernel would hear their message, for how many it was
@@ -61,15 +62,16 @@ def render(judged: Sequence[Judged], run: Run) -> str:
         "## What is wrong\n",
         "".join(f"- {line}\n" for line in wrong) or "Nothing.\n",
         "## Every cell\n",
-        "Who reported, of an error at an e(ndpoint), s(witch port) or r(oot port): P pcifma (p accounted, z asleep,\n"
-        "2 twice), K kernel, R rasdaemon, C collectd (small: the severity alone), - nobody. `*`: not readable at the end of its round.\n",
+        "Who reported, of an error at an e(ndpoint), s(witch port) or r(oot port): P pcifma (p accounted, m merged,\n"
+        "z asleep, 2 twice), K kernel, R rasdaemon, C collectd (small: the severity alone), - nobody. `*`: not readable at the end of its\n"
+        "round.\n",
         _cells(judged),
     ]
     return "\n".join(part for part in parts if part)
 
 
 def _of_control(mode: Judged) -> Iterator[str]:
-    if all(outcome.pcifma in ("right", "accounted", "asleep") for outcome in mode.outcomes):
+    if all(outcome.pcifma in ("right", "accounted", "merged", "asleep") for outcome in mode.outcomes):
         yield f"{mode.mode}: reports everything, so this table proves nothing"
 
 
@@ -90,9 +92,9 @@ def _merged(judged: Iterable[Judged]) -> Judged:
 
 def _table(judged: Iterable[Judged], key: Callable[[Outcome], str], title: str) -> str:
     lines = [
-        f"| {title} | injected | readable | pcifma, of these | of the others | accounted | asleep | missed | twice | kernel | rasdaemon "
-        "| collectd | coverage |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| {title} | injected | readable | pcifma, of these | of the others | accounted | merged | asleep | missed | twice "
+        "| kernel | rasdaemon | collectd | coverage |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[str, list[Outcome]] = {}
     for mode in judged:
@@ -109,7 +111,7 @@ def _figures(found: Sequence[Outcome]) -> Iterator[str]:
     yield str(len(readable))
     yield _share(sum(one.pcifma == "right" for one in readable), len(readable))
     yield _share(sum(one.pcifma == "right" for one in others), len(others))
-    yield from (str(sum(one.pcifma == word for one in found)) for word in ("accounted", "asleep", "missed", "twice"))
+    yield from (str(sum(one.pcifma == word for one in found)) for word in ("accounted", "merged", "asleep", "missed", "twice"))
     for peer in ("kernel", "rasdaemon", "collectd"):
         yield _share(sum(getattr(one, peer) != "silent" for one in found), len(found))
     known = [one for one in found if one.foretold is not None]
@@ -136,7 +138,7 @@ def _cells(judged: Sequence[Judged]) -> str:
 
 
 def _letters(one: Outcome) -> str:
-    said = {"right": "P", "accounted": "p", "asleep": "z", "twice": "2", "missed": ""}[one.pcifma]
+    said = {"right": "P", "accounted": "p", "merged": "m", "asleep": "z", "twice": "2", "missed": ""}[one.pcifma]
     for letter, heard in (("K", one.kernel), ("R", one.rasdaemon), ("C", one.collectd)):
         said += {"named": letter, "told": letter.lower(), "silent": ""}[heard]
     place = {place: place[0] for place in PLACES}[one.place]

@@ -18,8 +18,10 @@ from .witness import Severity, Sighting
 
 # right: once, by its name. accounted: the registers were wiped, but its severity is told with the Function as its source; or, where the
 # kernel's recovery from another error of that Function wiped it, its message is one more than its Root Port is known to have had.
+# merged: the registers were wiped, and so was its message, by that of another error which the Function sent at the same moment, and which
+# is told or accounted for: of two that reach a Root Port while the first waits for its handler nobody can know that they were two.
 # asleep: nobody could have looked without waking the Function, no message came of it, and coverage had said that it is not looked at.
-Told = Literal["right", "accounted", "twice", "missed", "asleep"]
+Told = Literal["right", "accounted", "merged", "twice", "missed", "asleep"]
 # named: the error and its Function. told: the Function and a severity. silent: neither.
 Heard = Literal["named", "told", "silent"]
 PEERS = ("kernel", "rasdaemon", "collectd")
@@ -69,9 +71,21 @@ class Judged:
 def judge(phase: Phase) -> Judged:
     """Compare what was injected in *phase* with what everybody said."""
     ledger = _Ledger(phase)
-    tried = zip(phase.cells, phase.standing, phase.asleep, strict=True)
-    outcomes = tuple(outcome for cell, standing, asleep in tried for outcome in ledger.cell(cell, standing, asleep=asleep))
-    return Judged(phase.mode.name, phase.mode.control, tuple(ledger.by_messages(outcomes)), tuple(ledger.unexplained()))
+    # Who stands alone has the first claim to a report without a name: of several at once it need not be one each.
+    told = {i: ledger.told(phase.cells[i]) for i in sorted(range(len(phase.cells)), key=lambda i: len(phase.cells[i].row.errors))}
+    cells = [
+        list(ledger.cell(cell, phase.standing[i], told[i], asleep=asleep))
+        for i, (cell, asleep) in enumerate(zip(phase.cells, phase.asleep, strict=True))
+    ]
+    outcomes = tuple(one for cell in ledger.by_messages(cells) for one in _merged(cell))
+    return Judged(phase.mode.name, phase.mode.control, outcomes, tuple(ledger.unexplained()))
+
+
+def _merged(cell: Sequence[Outcome]) -> Iterator[Outcome]:
+    sent = {one.severity for one in cell if one.pcifma in ("right", "accounted")}
+    for one in cell:
+        wiped = one.kind == "several" and one.pcifma == "missed" and not one.readable
+        yield replace(one, pcifma="merged") if wiped and one.severity in sent else one
 
 
 class _Ledger:
@@ -94,15 +108,19 @@ class _Ledger:
         self._peers = {peer: _Peer(phase.said.get(peer, ())) for peer in PEERS}
         self._injected: set[tuple[str, Error]] = set()
 
-    def cell(self, cell: Cell, standing: frozenset[Error], *, asleep: bool) -> Iterator[Outcome]:
+    def told(self, cell: Cell) -> dict[Error, Told]:
+        device = self._phase.address[cell.node]
+        return {error: self._told(device, error, _severity(cell, error)) for error in cell.row.errors}
+
+    def cell(self, cell: Cell, standing: frozenset[Error], of: Mapping[Error, Told], *, asleep: bool) -> Iterator[Outcome]:
         device = self._phase.address[cell.node]
         severities = {error: _severity(cell, error) for error in cell.row.errors}
         heard = [self._peers[peer].heard(device, severities) for peer in PEERS]
         for error, severity in severities.items():
             self._injected.add((device, error))
-            kernel, rasdaemon, collectd = (of[error] for of in heard)
-            together = any(heard[0][other] != "silent" for other, of in severities.items() if of == severity)
-            told = self._told(device, error, severity)
+            kernel, rasdaemon, collectd = (peer[error] for peer in heard)
+            together = any(heard[0][other] != "silent" for other, its in severities.items() if its == severity)
+            told = of[error]
             if told == "missed" and asleep and not together and self._is_left_asleep(device):
                 told = "asleep"
             yield Outcome(
@@ -110,16 +128,17 @@ class _Ledger:
                 told, kernel, rasdaemon, collectd, self._foretold(device, severity), together, severity,
             )  # fmt: skip
 
-    def by_messages(self, outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
-        """*outcomes*, with what nobody could read accounted for where its Root Port has had more messages than errors are known of."""
+    def by_messages(self, cells: Sequence[Sequence[Outcome]]) -> list[list[Outcome]]:
+        """*cells*, with what nobody could read accounted for where its Root Port has had more messages than errors are known of."""
         spare = Counter(self._messages)
-        spare.subtract(self._sent(one) for one in outcomes if one.pcifma != "missed")
-        for one in outcomes:
-            if one.pcifma == "missed" and not one.readable and spare[self._sent(one)] > 0:
-                spare[self._sent(one)] -= 1
-                yield replace(one, pcifma="accounted")
-            else:
-                yield one
+        spare.subtract(self._sent(one) for cell in cells for one in cell if one.pcifma != "missed")
+        return [[self._by_message(one, spare) for one in cell] for cell in cells]
+
+    def _by_message(self, one: Outcome, spare: Counter[tuple[str, str]]) -> Outcome:
+        if one.pcifma != "missed" or one.readable or spare[self._sent(one)] <= 0:
+            return one
+        spare[self._sent(one)] -= 1
+        return replace(one, pcifma="accounted")
 
     def _sent(self, one: Outcome) -> tuple[str, str]:
         # To whom its message went, and which.
