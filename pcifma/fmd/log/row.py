@@ -63,7 +63,7 @@ _ORIGIN = msgspec.json.Decoder(Origin)
 _PAYLOAD = msgspec.json.Decoder(dict[str, PayloadValue])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def wall_of(text: str) -> int:
     """RFC 3339 UTC with nine digits, as contract 4.1 writes it, in ns since 1970; ValueError for anything else."""
     if len(text) != 30 or text[19] != "." or text[29] != "Z":
@@ -72,7 +72,7 @@ def wall_of(text: str) -> int:
     return int(whole.timestamp()) * 1_000_000_000 + int(text[20:29])
 
 
-_text_of = lru_cache(maxsize=4096)(utc)
+_text_of = lru_cache(maxsize=1024)(utc)
 
 
 def uuid_bytes(text: str) -> bytes:
@@ -132,7 +132,6 @@ def _origin(event: Ereport, fixed: dict[str, PayloadValue]) -> Origin:
     )
 
 
-@lru_cache(maxsize=4096)
 def origin_of(body: bytes) -> Origin:
     """Read an encoded origin."""
     return _ORIGIN.decode(body)
@@ -140,6 +139,8 @@ def origin_of(body: bytes) -> Origin:
 
 def with_sources(body: bytes, other: bytes) -> bytes:
     """The encoded origin *body* with the sources of *other* beside its own."""
+    if body == other:
+        return body
     known, new = origin_of(body), origin_of(other)
     sources = list(dict.fromkeys([*known.sources, *new.sources]))
     return body if sources == known.sources else _ENCODER.encode(msgspec.structs.replace(known, sources=sources))
@@ -165,7 +166,7 @@ def ereport(seq: int, row: Arrival) -> Ereport:
     return _replace(whole, first=first, last=last)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _pattern(body: bytes) -> Ereport:
     # What all ereports of the encoded origin *body* have in common. Lists and dicts are shared: nobody changes those of an ereport.
     origin = origin_of(body)
