@@ -9,6 +9,8 @@ from lab.recording import BY_MODE, SCENARIOS, pack
 from pcifma.access.fixture import Fixture
 from pcifma.access.open import open_source
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
 
 def made(where: Path) -> Path:
     config = "00:01.0 0604: 8086:3420\n00: 86 80 20 34\n"
@@ -35,5 +37,6 @@ def test_packed_fixture_is_what_it_was_and_the_same_each_time(tmp_path: Path) ->
 
 
 def test_each_mode_has_a_fixture_of_its_own() -> None:
+    assert {path.name for path in FIXTURES.glob("matrix-*")} == {f"{name}.tar.gz" for name in BY_MODE}
     assert len(BY_MODE) == 15
     assert not BY_MODE.keys() & SCENARIOS.keys()
