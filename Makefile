@@ -25,8 +25,8 @@ lint: .venv-test/.installed
 
 # Two machines at a time: a processor each.
 lab: .venv-test/.installed
-	@mkdir -p build
-	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --write build/lab-results.md $(ARGS)
+	@mkdir -p build && rm -rf build/lab
+	PYTHONPATH=tests .venv-test/bin/python -m lab.matrix --keep build/lab --write build/lab-results.md $(ARGS)
 
 lab-checks: .venv-test/.installed
 	.venv-test/bin/pytest tests/lab tests/share -m "(lab or lab_full) and not lab_long"
