@@ -38,18 +38,20 @@ SLOW_MOST = 60  # so many in a row are enough, whatever the others do: a dead bu
 CHANCE = 1e-6  # so seldom may reads in a row be slow by bad luck alone
 LATELY = 512  # reads, of all Functions, by which that luck is judged
 APART_S = 0.5  # what is slow within so short a time counts once: on a crowded host all processors are gone for that long
-BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 10.0, 600.0
-SUSPICION = 3  # times in a row that a thread past its deadline is seen to sleep: once can be the interpreter's lock
+BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 1.0, 600.0  # once can be chance, and an error must not wait for long because of it
+FORGIVEN = 10  # times as long as its last rest a Function was well: the next is a first one again
+SUSPICION = 3  # times in a row that a thread past its deadline is seen to sleep: once can be chance
 SPLIT = 8  # after the first lost thread the rest is read by so many: one dead bus must not cost a deadline for each Function
 
 Outcome = bytes | ReadError
-_KEPT_BACK = b"pci_wait_cfg"
+_KEPT_BACK, _LOCK = b"pci_wait_cfg", b"futex_"  # where in the kernel a thread waits, or how that begins
 
 
 @dataclass(slots=True)
 class Health:
     """How one Function's reads went. *lost*: a thread is left behind in one, *held*: by the kernel and not by the device. *slow_reads*:
-    slow ones in a row, the last counted at *slow_s*, *slow_total*: slow and lost ones in all. *until_s*: no read before (monotonic time).
+    slow ones in a row, the last counted at *slow_s*, *slow_total*: slow and lost ones in all. *ill_s*: when that row, or the loss, began.
+    *until_s*: no read before (monotonic time).
     """
 
     bdf: Bdf
@@ -58,12 +60,15 @@ class Health:
     slow_reads: int = 0
     slow_s: float = -APART_S
     slow_total: int = 0
+    ill_s: float = 0.0
     until_s: float = 0.0
     back_off_s: float = 0.0
     reason: type[BusyError] = BusyError
 
     def rest(self, now_s: float, reason: type[BusyError]) -> None:
-        """Leave the Function alone for a while, twice as long as last time."""
+        """Leave the Function alone for a while, twice as long as last time unless it has been well since."""
+        if self.ill_s - self.until_s > FORGIVEN * self.back_off_s:
+            self.back_off_s = 0.0
         self.back_off_s = min(max(self.back_off_s * 2, BACK_OFF_FIRST_S), BACK_OFF_LONGEST_S)
         self.until_s, self.reason, self.slow_reads = now_s + self.back_off_s, reason, 0
 
@@ -83,6 +88,8 @@ class Health:
             return False
         self.slow_total += 1
         if now_s - self.slow_s >= APART_S:
+            if not self.slow_reads:
+                self.ill_s = now_s
             self.slow_reads, self.slow_s = self.slow_reads + 1, now_s
         if self.slow_reads < SLOW_LIMIT or (self.slow_reads < SLOW_MOST and lately.share(self) ** self.slow_reads > CHANCE):
             return False
@@ -251,7 +258,7 @@ class Readers:
 
     def _leave_behind(self, job: _Job, at: int) -> Health:
         health = job.wanted[at][0].health
-        job.lost, health.lost, health.held = health, True, _held(job.thread)
+        job.lost, health.lost, health.held, health.ill_s = health, True, _held(job.thread), self._now_s()
         health.slow_total += 1
         self.lost += 1
         self._uneasy.append(health)
@@ -345,23 +352,25 @@ def _cost_ns(wall_s: float, busy_ns: int) -> int:
 
 
 def _blocked(thread: int) -> bool:
-    # A thread that waits for a processor, on a busy machine, is no sign of a device that does not answer.
+    # A thread that waits for a processor, on a busy machine, or for the interpreter's lock, is no sign of a device that does not answer.
     if not thread:
         return False  # it has not even begun
-    try:
-        with open(f"/proc/self/task/{thread}/stat", "rb") as file:  # noqa: PTH123 - beside others of its kind, in a deadline
-            return file.read().rpartition(b") ")[2][:1] != b"R"
-    except OSError:
-        return True
+    state = _of_thread(thread, "stat").rpartition(b") ")[2][:1]
+    return state != b"R" and not _of_thread(thread, "wchan").startswith(_LOCK)
 
 
 def _held(thread: int) -> bool:
     # Where Linux keeps who reads configuration space while it resets a Function, or tests it (drivers/pci/access.c).
+    return _of_thread(thread, "wchan") == _KEPT_BACK
+
+
+def _of_thread(thread: int, name: str) -> bytes:
+    # What the kernel says of one of our threads; nothing if it has gone.
     try:
-        with open(f"/proc/self/task/{thread}/wchan", "rb") as file:  # noqa: PTH123 - as above
-            return file.read() == _KEPT_BACK
+        with open(f"/proc/self/task/{thread}/{name}", "rb") as file:  # noqa: PTH123 - beside others of its kind, in a deadline
+            return file.read()
     except OSError:
-        return False
+        return b""
 
 
 def _files(wanted: Sequence[Wanted]) -> Files | None:

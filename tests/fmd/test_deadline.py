@@ -30,10 +30,25 @@ from pcifma.regs.bdf import Bdf
 PATIENCE_S = 0.05
 
 
+class Gate:
+    """Whoever waits for it sleeps in a read, as below a device that does not answer; for an Event it would be a lock."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+
+    def set(self) -> None:
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def wait(self) -> None:
+        assert os.read(self._reading, 1) == b""
+
+
 class Space:
     """Reads give *data*, or wait until *gate* opens."""
 
-    def __init__(self, data: bytes = b"\xab\xcd", *, gate: threading.Event | None = None, error: ReadError | None = None) -> None:
+    def __init__(self, data: bytes = b"\xab\xcd", *, gate: Gate | None = None, error: ReadError | None = None) -> None:
         self.data, self.gate, self.error, self.reads = data, gate, error, 0
 
     @property
@@ -43,7 +58,7 @@ class Space:
     def read(self, offset: int, length: int) -> bytes:
         self.reads += 1
         if self.gate is not None:
-            assert self.gate.wait(30)
+            self.gate.wait()
         if self.error is not None:
             raise self.error
         return self.data[:length]
@@ -54,8 +69,8 @@ def bdf(number: int) -> Bdf:
 
 
 @pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    gate = threading.Event()
+def gate() -> Iterator[Gate]:
+    gate = Gate()
     yield gate
     gate.set()
 
@@ -97,7 +112,7 @@ def test_read_error_stays_with_its_function(readers: Readers) -> None:
         first.read(0, 2)
 
 
-def test_blocked_read_is_busy_and_every_other_is_read(readers: Readers, gate: threading.Event) -> None:
+def test_blocked_read_is_busy_and_every_other_is_read(readers: Readers, gate: Gate) -> None:
     spaces = guarded(readers, *(Space(gate=gate if i == 3 else None) for i in range(10)))
 
     outcomes = readers.read([(space, 0, 2) for space in spaces])
@@ -106,7 +121,7 @@ def test_blocked_read_is_busy_and_every_other_is_read(readers: Readers, gate: th
     assert [i for i, outcome in enumerate(outcomes) if outcome != b"\xab\xcd"] == [3]
 
 
-def test_blocked_function_is_not_read_again_while_its_read_is_out(readers: Readers, gate: threading.Event) -> None:
+def test_blocked_function_is_not_read_again_while_its_read_is_out(readers: Readers, gate: Gate) -> None:
     blocked = Space(gate=gate)
     spaces = guarded(readers, blocked, Space())
     readers.read([(space, 0, 2) for space in spaces])
@@ -118,7 +133,7 @@ def test_blocked_function_is_not_read_again_while_its_read_is_out(readers: Reade
     assert outcomes[1] == b"\xab\xcd"
 
 
-def test_many_blocked_functions_share_deadlines(readers: Readers, gate: threading.Event) -> None:
+def test_many_blocked_functions_share_deadlines(readers: Readers, gate: Gate) -> None:
     count = 4 * SPLIT
     spaces = guarded(readers, *(Space(gate=gate) for _ in range(count)), Space())
 
@@ -129,7 +144,7 @@ def test_many_blocked_functions_share_deadlines(readers: Readers, gate: threadin
     assert readers.lost == count
 
 
-def test_function_whose_read_came_back_rests_before_it_is_read_again(gate: threading.Event) -> None:
+def test_function_whose_read_came_back_rests_before_it_is_read_again(gate: Gate) -> None:
     readers = Readers(PATIENCE_S)
     (space,) = guarded(readers, Space(gate=gate))
     with pytest.raises(BusyError):
@@ -146,11 +161,24 @@ def test_function_whose_read_came_back_rests_before_it_is_read_again(gate: threa
 def test_back_off_doubles_up_to_its_limit() -> None:
     health = Health(bdf(0))
     rests = []
-    for _ in range(8):
+    for _ in range(12):
         health.rest(0.0, BusyError)
         rests.append(health.until_s)
 
-    assert rests == [10, 20, 40, 80, 160, 320, 600, 600]
+    assert rests == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
+
+
+@pytest.mark.parametrize(("every_s", "longest_s"), [(1, 600), (9, 600), (20, 1), (7200, 1)])
+def test_function_that_was_well_for_long_begins_with_a_short_rest_again(every_s: int, longest_s: int) -> None:
+    # Three looks in a row find it slow, *every_s* seconds after its last rest.
+    health, now_s, rests = Health(bdf(0)), 0.0, []
+    for _ in range(20):
+        now_s = max(now_s, health.until_s) + every_s
+        for _ in range(SLOW_LIMIT):
+            now_s += 1
+            health.timed(SLOW_NS, now_s, Lately())
+        rests.append(health.until_s - now_s)
+    assert max(rests) == longest_s
 
 
 def test_slow_function_is_left_alone_after_several_slow_reads_in_a_row() -> None:
@@ -209,7 +237,7 @@ def test_slow_bus_is_left_alone_though_most_there_is_hangs_from_it() -> None:
     assert found == dict.fromkeys(range(1, 64), SLOW_MOST)
 
 
-def test_function_that_the_kernel_was_resetting_is_read_again_at_once(gate: threading.Event) -> None:
+def test_function_that_the_kernel_was_resetting_is_read_again_at_once(gate: Gate) -> None:
     readers = Readers(PATIENCE_S)
     (space,) = guarded(readers, Space(gate=gate))
     with pytest.raises(BusyError):
@@ -279,7 +307,7 @@ def test_file_that_fails_is_read_by_itself_and_the_rest_goes_on(readers: Readers
         os.close(each)
 
 
-def test_reads_again_and_again_leave_a_blocked_function_alone(readers: Readers, gate: threading.Event, tmp_path: Path) -> None:
+def test_reads_again_and_again_leave_a_blocked_function_alone(readers: Readers, gate: Gate, tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_bytes(b"abcdef")
     fd = os.open(path, os.O_RDONLY)
@@ -350,8 +378,9 @@ def test_reads_of_a_thread_that_waits_for_its_turn_are_not_slow() -> None:
 
     took.busy_ms = 2
     looks(lambda: space.read(0, 2), took, SLOW_LIMIT - 1)
+    assert space.health.back_off_s == 0
     with pytest.raises(SlowError):
-        looks(lambda: space.read(0, 2), took, 2)
+        looks(lambda: space.read(0, 2), took, SLOW_LIMIT + 2)  # two rests, of which the first is over with the next look
 
 
 def test_reads_that_sleep_are_slow() -> None:
@@ -361,7 +390,7 @@ def test_reads_that_sleep_are_slow() -> None:
 
     took.wall_ms = 80
     with pytest.raises(SlowError):
-        looks(lambda: space.read(0, 2), took, SLOW_LIMIT + 1)
+        looks(lambda: space.read(0, 2), took, 2 * SLOW_LIMIT + 1)
 
 
 def test_brisk_whole_clears_a_function_of_what_was_held_against_it(tmp_path: Path) -> None:
@@ -396,3 +425,25 @@ def test_thread_that_waits_for_a_processor_is_not_taken_for_blocked(readers: Rea
 
     assert False in states
     assert deadline._blocked(busy.native_id)
+
+
+def test_thread_that_waits_for_a_lock_is_not_taken_for_blocked(gate: Gate) -> None:
+    lock, reached = threading.Event(), threading.Barrier(3)
+
+    def wait(for_what: Callable[[], object]) -> None:
+        reached.wait()
+        for_what()
+
+    waiting, reading = (threading.Thread(target=wait, args=(what,)) for what in (lock.wait, gate.wait))
+    for thread in (waiting, reading):
+        thread.start()
+    reached.wait()
+    assert waiting.native_id is not None
+    assert reading.native_id is not None
+    while not deadline._blocked(reading.native_id):
+        pass
+    assert not any(deadline._blocked(waiting.native_id) for _ in range(100))
+    lock.set()
+    gate.set()
+    for thread in (waiting, reading):
+        thread.join()
