@@ -19,6 +19,15 @@ from .initramfs import GUEST
 from .machine import Machine
 
 CONFIG = "user: root\ngroup: root\npoll:\n  interval: 1s\n"
+_PLACE = "/run/registers"
+# The program that does the steps is started with the first ones, and then stays.
+_STEPS = f"""
+test -p {_PLACE}/answer || {{
+    mkdir -p {_PLACE} && mkfifo {_PLACE}/steps {_PLACE}/answer
+    python3 -I -S /lab/registers.py {_PLACE} </dev/null >/lab/registers.log 2>&1 &
+}}
+cat /lab/steps.json >{_PLACE}/steps && cat {_PLACE}/answer"""
+_STOP = f"pkill -f 'registers.py {_PLACE}'; rm -rf {_PLACE}"
 Step = list[Any]  # as guest/registers.py takes it: a verb, then words and numbers
 
 
@@ -26,7 +35,14 @@ def steps(machine: Machine, sequence: Sequence[Step]) -> dict[str, Any]:
     """Do *sequence* in *machine*, in order, and return {"read": what was read, "ended_ns": wall clock there}."""
     shutil.copy(GUEST / "registers.py", machine.share)
     (machine.share / "steps.json").write_text(json.dumps(sequence))
-    return dict(json.loads(machine.check("python3 -I -S /lab/registers.py /lab/steps.json", product.SECONDS)))
+    try:
+        answer = dict(json.loads(machine.check(_STEPS, product.SECONDS)))
+    except LabError:
+        machine.run(_STOP)
+        raise
+    if "error" in answer:
+        raise LabError(answer["error"])
+    return answer
 
 
 class Daemon:

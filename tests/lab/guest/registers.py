@@ -1,4 +1,5 @@
-"""Runs in the guest: steps of a JSON file, in order. It knows nothing of pcifma but how to ask a daemon how often it has looked.
+"""Runs in the guest, and goes on running, as to start takes an emulated processor a second: does steps in order, as often as a JSON list
+of them is written to PLACE/steps, a FIFO. It knows nothing of pcifma but how to ask a daemon how often it has looked.
 
 ["looks", SOCKET, N]                             until the daemon at SOCKET has looked N times more
 ["read", ADDRESS, OFFSET, WIDTH]                 a configuration register; null if it cannot be read
@@ -7,7 +8,7 @@
 ["write", ADDRESS, OFFSET, WIDTH, VALUE, MASK]   its bits of MASK
 ["served"]                                       until no thread of the AER service is at work: a recovery may wait for a minute
 
-Prints one JSON object: what was read, and when it ended (nanoseconds since 1970).
+What PLACE/answer gives then is one JSON object: what was read, and when it ended (nanoseconds since 1970); or what went wrong, as "error".
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 PATIENCE_S = 240
+PLACE = Path(sys.argv[1])
+Value = int | str | None
+
+opened: dict[str, int] = {}
 
 
 def looks(path: str) -> int:
@@ -43,7 +49,7 @@ def wait(path: str, number: int) -> None:
             if now >= wanted:
                 return
         time.sleep(0.1)
-    sys.exit(f"{path}: no {number} looks within {PATIENCE_S} s")
+    raise TimeoutError(f"{path}: no {number} looks within {PATIENCE_S} s")
 
 
 def served() -> None:
@@ -51,14 +57,20 @@ def served() -> None:
     end = time.monotonic() + PATIENCE_S
     while any((place / "wchan").read_text() != "irq_thread" for place in names):
         if time.monotonic() > end:
-            sys.exit(f"the AER service is still at work after {PATIENCE_S} s")
+            raise TimeoutError(f"the AER service is still at work after {PATIENCE_S} s")
         time.sleep(0.1)
+
+
+def descriptor(address: str) -> int:
+    # Opened once for all steps: emulated processors are slow.
+    if address not in opened:
+        opened[address] = os.open(f"/sys/bus/pci/devices/{address}/config", os.O_RDWR)
+    return opened[address]
 
 
 def read(address: str, offset: int, width: int) -> int | None:
     try:
-        with Path(f"/sys/bus/pci/devices/{address}/config").open("rb", buffering=0) as config:
-            data = os.pread(config.fileno(), width, offset)
+        data = os.pread(descriptor(address), width, offset)
     except OSError:
         return None
     return int.from_bytes(data, "little") if len(data) == width else None
@@ -76,13 +88,12 @@ def power(address: str, control: str) -> None:
 def write(address: str, offset: int, width: int, value: int, mask: int) -> None:
     now = read(address, offset, width)
     if now is not None:
-        with Path(f"/sys/bus/pci/devices/{address}/config").open("r+b", buffering=0) as config:
-            os.pwrite(config.fileno(), (now & ~mask | value & mask).to_bytes(width, "little"), offset)
+        os.pwrite(descriptor(address), (now & ~mask | value & mask).to_bytes(width, "little"), offset)
 
 
-found: list[int | str | None] = []
-with Path(sys.argv[1]).open() as steps:
-    for verb, *rest in json.load(steps):
+def done(steps: list[list[Any]]) -> list[Value]:
+    found: list[Value] = []
+    for verb, *rest in steps:
         if verb == "looks":
             wait(*rest)
         elif verb == "served":
@@ -95,4 +106,17 @@ with Path(sys.argv[1]).open() as steps:
             power(*rest)
         else:
             write(*rest)
-json.dump({"read": found, "ended_ns": time.time_ns()}, sys.stdout)
+    return found
+
+
+while True:
+    with (PLACE / "steps").open() as file:
+        steps = json.load(file)
+    try:
+        answer: dict[str, Any] = {"read": done(steps)}
+    except (OSError, TypeError, ValueError, LookupError) as error:
+        answer = {"error": repr(error)}
+    while opened:
+        os.close(opened.popitem()[1])
+    with (PLACE / "answer").open("w") as file:
+        json.dump({**answer, "ended_ns": time.time_ns()}, file)
