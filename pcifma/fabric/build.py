@@ -24,7 +24,8 @@ def build(machine: Machine) -> Fabric:
 def update(machine: Machine, before: Fabric, changed: Iterable[Bdf]) -> Fabric:
     """The fabric of *machine* now, given that only *changed* Functions (and new or vanished ones) differ from *before*.
 
-    A Function that does not answer now, as it sleeps or is in reset, keeps what was known of it when it did: it stays who it is.
+    A Function that does not answer now, as it sleeps or is in reset, keeps what was known of it when it did: it stays who it is. So
+    does one that answers without its bus or serial number.
     """
     again, known = set(changed), before.sightings
     every = sorted({*machine.configs, *machine.unread})
@@ -38,11 +39,20 @@ def _remembered(seen: Sighting, known: Sighting | None) -> Sighting:
     now = seen.function
     if known is None or (now.vendor, now.device) != (known.function.vendor, known.function.device):
         return seen
-    if not now.unread and now.bus_range is None and known.function.bus_range is not None:
-        return seen._replace(function=now._replace(bus_range=known.function.bus_range))
+    if not now.unread:
+        return seen._replace(function=_as_before(now, known.function))
     if now.unread not in _FOR_NOW or not known.function.capabilities:
         return seen
     return known._replace(function=known.function._replace(unread=now.unread, note=now.note, driver=now.driver))
+
+
+def _as_before(now: Function, known: Function) -> Function:
+    # What a reset, or a faulty device, has taken from it is not what another one has: it has numbers of its own.
+    if now.bus_range is None and known.bus_range is not None:
+        now = now._replace(bus_range=known.bus_range)
+    if now.serial is None and known.serial is not None:
+        now = now._replace(serial=known.serial)
+    return now
 
 
 def _numbered(seen: Sighting, host: Host) -> Sighting:

@@ -124,7 +124,7 @@ class Poller:
                 self._unread.note(target)
             if old is not None and old.plan == target.plan:
                 target.inherit(old)
-                if target.looked:
+                if target.looked and not target.unread:  # else it may be back as it was, and that is no change of a register
                     self._rota.done(index)
         for old in known.values():
             self._unread.vanish(old)

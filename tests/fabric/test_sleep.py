@@ -102,6 +102,20 @@ def test_switch_that_has_lost_its_numbers_keeps_what_is_below() -> None:
     assert [str(f.bdf) for f in later.path(later[at(card)])] == ["0000:00:03.0", up, down, card]
 
 
+def test_card_that_has_lost_its_serial_number_keeps_it_and_one_with_another_is_another() -> None:
+    def card(serial: int | None) -> Machine:
+        image = endpoint(CARD)
+        if serial is not None:
+            image.extended(0x140, 0x0003).put(0x144, serial, 8)
+        return machine_of(root_port("0000:00:03.0", 1, 1), image)
+
+    before = build(card(0x525400FFFF123456))
+    assert before[at(CARD)].serial == "525400ffff123456"
+    assert update(card(None), before, [at(CARD)])[at(CARD)].serial == "525400ffff123456"
+    assert update(card(7), before, [at(CARD)])[at(CARD)].serial == f"{7:016x}"
+    assert update(card(7), update(card(None), before, [at(CARD)]), [at(CARD)])[at(CARD)].serial == f"{7:016x}"
+
+
 def test_switch_without_numbers_at_the_first_look_is_known_by_sysfs() -> None:
     port, up, down, card = "0000:00:03.0", "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
     base = "/sys/bus/pci/devices"

@@ -280,6 +280,19 @@ def test_function_in_reset_while_the_fabric_is_made_anew_goes_on_as_it_was(on: B
     assert (found.class_, found.first_look, found.not_before is None) == ("ereport.io.pciex.dl.btlp", False, False)
 
 
+def test_function_that_is_back_as_it_was_after_the_fabric_was_made_anew_is_unread_no_more(on: Bench) -> None:
+    of = poller(on)
+    of.look()
+    on.space(END).answers = 0
+    assert next_look(of, on).unread == {END: "gone"}
+    on.space(END).answers = None
+    of.update(update(on.machine, of.fabric, [Bdf.parse(END)]))
+    assert next_look(of, on).unread == {}
+    on.space(END).put(DEVICE_STATUS, 1, 2)
+    on.space(END).put(CORRECTABLE, 0x40, 4)
+    assert one(next_look(of, on)).not_before == "2000-01-01T00:00:02.000000000Z"
+
+
 def test_function_that_answers_again_is_read_at_the_next_look(on: Bench) -> None:
     on.space(END).answers = 0
     of = poller(on)
