@@ -69,7 +69,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, strict: bool, migrat
     # A rollback journal that power loss brings back would undo the change to WAL, and with it what the WAL holds.
     sync_directory(path.parent)
     connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("PRAGMA cache_size=-4096")
+    connection.execute("PRAGMA cache_size=-2048")
     migrate(connection, path, strict=strict, migrations=migrations)
 
 
