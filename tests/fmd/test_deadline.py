@@ -422,6 +422,8 @@ def test_thread_that_waits_for_a_processor_is_not_taken_for_blocked(readers: Rea
     while busy.is_alive():
         states.add(deadline._blocked(busy.native_id))
     busy.join()
+    while Path(f"/proc/self/task/{busy.native_id}").exists():
+        pass  # joined, and not gone yet
 
     assert False in states
     assert deadline._blocked(busy.native_id)
