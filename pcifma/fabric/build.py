@@ -40,19 +40,12 @@ def _remembered(seen: Sighting, known: Sighting | None) -> Sighting:
     if known is None or (now.vendor, now.device) != (known.function.vendor, known.function.device):
         return seen
     if not now.unread:
-        return seen._replace(function=_as_before(now, known.function))
+        # What a reset, or a faulty device, has taken from it is not what another one has: it has numbers of its own.
+        was = known.function
+        return seen._replace(function=now._replace(bus_range=now.bus_range or was.bus_range, serial=now.serial or was.serial))
     if now.unread not in _FOR_NOW or not known.function.capabilities:
         return seen
     return known._replace(function=known.function._replace(unread=now.unread, note=now.note, driver=now.driver))
-
-
-def _as_before(now: Function, known: Function) -> Function:
-    # What a reset, or a faulty device, has taken from it is not what another one has: it has numbers of its own.
-    if now.bus_range is None and known.bus_range is not None:
-        now = now._replace(bus_range=known.bus_range)
-    if now.serial is None and known.serial is not None:
-        now = now._replace(serial=known.serial)
-    return now
 
 
 def _numbered(seen: Sighting, host: Host) -> Sighting:
